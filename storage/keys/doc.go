@@ -12,7 +12,8 @@
 //	           section 2: label rows   | block u32                     15 bytes
 //	           section 3: fingerprints | block u32                     15 bytes
 //	           section 4: postings     | name, escaped | 0x00 0x01 | value
-//	node   = 'm' | name                                                one of the node's own facts
+//	node   = 'm' | "format"                                            version and identity of the store
+//	         'm' | "tombstone/" | seq u64                              19 bytes: one tombstone
 //
 // All integers are big endian, so keys sort (bytewise, Pebble's default comparer) as their fields
 // do. start is in minutes since the epoch with the top bit flipped, so that times before 1970 sort

@@ -149,18 +149,5 @@ func ParseChunk(key []byte) (p Part, shard series.Shard, ordinal uint32, err err
 	return p, series.Shard(binary.BigEndian.Uint16(rest)), binary.BigEndian.Uint32(rest[2:]), nil
 }
 
-// AppendNode appends the key of one of the node's own facts.
-func AppendNode(dst []byte, name string) []byte {
-	return append(append(dst, byte(Node)), name...)
-}
-
-// ParseNode returns the name of the fact.
-func ParseNode(key []byte) (string, error) {
-	if len(key) == 0 || Class(key[0]) != Node {
-		return "", fmt.Errorf("%w: %x is not of the node", errKey, clip(key))
-	}
-	return string(key[1:]), nil
-}
-
 // clip bounds what an error prints of a key.
 func clip(key []byte) []byte { return key[:min(len(key), 32)] }

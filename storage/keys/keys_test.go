@@ -48,7 +48,8 @@ func TestGolden(t *testing.T) {
 		{string(AppendHeader(nil, p)), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x00"},
 		{string(AppendBlock(nil, p, Fingerprints, 7)), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x03\x00\x00\x00\x07"},
 		{string(AppendPosting(nil, p, "a\x00b", "v\x00")), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x04a\x00\xffb\x00\x01v\x00"},
-		{string(AppendNode(nil, "format")), "mformat"},
+		{string(Format()), "mformat"},
+		{string(Tombstone(258)), "mtombstone/\x00\x00\x00\x00\x00\x00\x01\x02"},
 	} {
 		require.Equal(t, []byte(c.want), []byte(c.got))
 	}
@@ -171,13 +172,25 @@ func TestParseRefuses(t *testing.T) {
 		_, _, _, err := ParseChunk([]byte(key))
 		require.ErrorIs(t, err, errKey, "%q", key)
 	}
-	_, err := ParseNode([]byte("c"))
-	require.ErrorIs(t, err, errKey)
-	_, err = ParseNode(nil)
-	require.ErrorIs(t, err, errKey)
-	name, err := ParseNode(AppendNode(nil, "tombstones"))
-	require.NoError(t, err)
-	require.Equal(t, "tombstones", name)
+	for _, key := range []string{"", "mformat", "mtombstone/1234567", "ctombstone/12345678"} {
+		_, err := ParseTombstone([]byte(key))
+		require.ErrorIs(t, err, errKey, "%q", key)
+	}
+}
+
+func TestTombstoneBounds(t *testing.T) {
+	lower, upper := TombstoneBounds()
+	var last []byte
+	for _, seq := range []uint64{0, 1, 255, 256, math.MaxUint64} {
+		key := Tombstone(seq)
+		require.Negative(t, bytes.Compare(last, key))
+		require.True(t, bytes.Compare(lower, key) <= 0 && bytes.Compare(key, upper) < 0)
+		got, err := ParseTombstone(key)
+		require.NoError(t, err)
+		require.Equal(t, seq, got)
+		last = key
+	}
+	require.False(t, bytes.Compare(lower, Format()) <= 0 && bytes.Compare(Format(), upper) < 0)
 }
 
 // FuzzParse feeds arbitrary bytes to the decoders: what they accept must encode to the same bytes.
@@ -187,13 +200,13 @@ func FuzzParse(f *testing.F) {
 	f.Add(AppendHeader(nil, p))
 	f.Add(AppendBlock(nil, p, Symbols, 4))
 	f.Add(AppendPosting(nil, p, "na\x00me", "value"))
-	f.Add(AppendNode(nil, "x"))
+	f.Add(Tombstone(9))
 	f.Fuzz(func(t *testing.T, key []byte) {
 		if p, shard, ordinal, err := ParseChunk(key); err == nil {
 			require.Equal(t, key, AppendChunk(nil, p, shard, ordinal))
 		}
-		if name, err := ParseNode(key); err == nil {
-			require.Equal(t, key, AppendNode(nil, name))
+		if seq, err := ParseTombstone(key); err == nil {
+			require.Equal(t, key, Tombstone(seq))
 		}
 		k, err := ParseIndex(key)
 		if err != nil {
