@@ -1,0 +1,13 @@
+// Command bench measures Barograph beside its peers: each target gets the same remote-write
+// requests, then the same queries, then is killed under load and started again; one run prints one
+// Markdown table of the servers' costs and their ratios.
+//
+//	data (by seed) ──► requests, encoded once into a file ──► target after target
+//
+// What is measured is the server process: CPU time (user and system), peak resident memory, bytes
+// it wrote, size of its data directory. Wall time is not, since machines are shared. The client
+// only reads encoded requests and sends them, so that it costs little beside the server.
+//
+// A run also checks: each target must hold what it acknowledged, and answers are compared with
+// Prometheus'.
+package main
