@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
+	"github.com/barograph-db/barograph/storage/wal"
+)
+
+// Refs appends to dst the reference of each label set, creating the series that are missing. The
+// new ones are in the log before anyone can use them, and durable once any later Append is.
+func (db *DB) Refs(_ context.Context, dst []series.Ref, sets []series.Labels) ([]series.Ref, error) {
+	if err := db.writable(); err != nil {
+		return dst, err
+	}
+	db.barrier.RLock()
+	defer db.barrier.RUnlock()
+	dst, err := db.head.Refs(dst, sets, func(defs []frame.SeriesDef) error {
+		_, err := db.log(&frame.Frame{Series: defs})
+		return err
+	})
+	if err != nil {
+		return dst, fmt.Errorf("create series: %w", db.writeError(err))
+	}
+	return dst, nil
+}
+
+// Append takes the samples of f and returns when they are durable in the sense of
+// Options.WALSync. What was not taken is in the result; the error is of the whole frame, which
+// may be sent again: samples are idempotent. f may be reused afterwards.
+func (db *DB) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, error) {
+	if err := db.writable(); err != nil {
+		return nil, err
+	}
+	pos, rejected, err := db.apply(f)
+	if err == nil {
+		err = db.wal.Wait(ctx, pos)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("append frame: %w", db.writeError(err))
+	}
+	return rejected, nil
+}
+
+// apply writes f to the log and to the head, as one step for whoever cuts the log.
+func (db *DB) apply(f *frame.Frame) (wal.Pos, []frame.Rejected, error) {
+	db.barrier.RLock()
+	defer db.barrier.RUnlock()
+	pos, err := db.log(f)
+	if err != nil {
+		return pos, nil, err
+	}
+	return pos, db.head.Append(f), nil
+}
+
+var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (db *DB) log(f *frame.Frame) (wal.Pos, error) {
+	buf := encodeBuffers.Get().(*[]byte)
+	*buf = frame.AppendEncode((*buf)[:0], f)
+	pos, err := db.wal.Append(kindFrame, *buf)
+	encodeBuffers.Put(buf)
+	return pos, err
+}
+
+func (db *DB) writable() error {
+	switch {
+	case db.closed.Load():
+		return ErrClosed
+	case db.full.Load():
+		db.metrics.refused.Inc()
+		return ErrFull
+	}
+	return nil
+}
+
+// writeError turns the log's errors into this package's.
+func (db *DB) writeError(err error) error {
+	switch {
+	case errors.Is(err, wal.ErrFull):
+		db.setFull(true, 0)
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case errors.Is(err, wal.ErrFailed):
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return err
+}

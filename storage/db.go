@@ -1,0 +1,224 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/head"
+	"github.com/barograph-db/barograph/storage/wal"
+)
+
+// The folders of a data directory, and what lies in them.
+const (
+	lockFile     = "LOCK"
+	storeDir     = "store"     // Pebble
+	walDir       = "wal"       // segments and checkpoints
+	buildDir     = "build"     // tables on their way into Pebble; emptied at start
+	snapshotsDir = "snapshots" // see Snapshot
+)
+
+// The kinds of records in the log, beside wal.KindCheckpoint.
+const kindFrame wal.Kind = 1
+
+// DB is the storage of one node.
+type DB struct {
+	opts    Options
+	dir     string
+	metrics *metrics
+
+	lock  io.Closer
+	store *pebble.DB
+	wal   *wal.WAL
+	head  *head.Head
+	cache *block.Cache
+
+	// barrier makes one step of writing a record and applying it to the head, against a cut.
+	barrier sync.RWMutex
+	parts   partList
+	deletes tombstones
+
+	full   atomic.Bool // the disk is nearly full: no writes
+	closed atomic.Bool
+
+	// maintenance is held by whoever flushes, checkpoints, deletes or takes a snapshot.
+	maintenance struct {
+		sync.Mutex
+		flushedBefore  int64  // slots that end here or before have been flushed
+		nextSeq        uint32 // of the next flush's parts
+		lastCheckpoint int64  // bytes
+	}
+}
+
+// Open opens the data directory dir, creating it where it is missing, and reads the log. Damage is
+// told by Options.Events and metrics and is no error; an error means that dir can't be used.
+func Open(dir string, opts Options) (_ *DB, err error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer)}
+	defer func() {
+		if err != nil {
+			_ = db.release()
+		}
+	}()
+	for _, d := range []string{dir, db.path(buildDir)} {
+		if err := opts.FS.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("create data directory: %w", err)
+		}
+	}
+	if db.lock, err = opts.FS.Lock(db.path(lockFile)); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrLocked, dir, err)
+	}
+	if err := db.emptyBuildDir(); err != nil {
+		return nil, err
+	}
+	if err := db.openStore(); err != nil {
+		return nil, err
+	}
+	if err := db.openHead(); err != nil {
+		return nil, err
+	}
+	db.metrics.observe(db)
+	return db, nil
+}
+
+func (db *DB) path(elem ...string) string {
+	return db.opts.FS.PathJoin(append([]string{db.dir}, elem...)...)
+}
+
+func (db *DB) emptyBuildDir() error {
+	names, err := db.opts.FS.List(db.path(buildDir))
+	if err != nil {
+		return fmt.Errorf("list tables left behind: %w", err)
+	}
+	for _, name := range names {
+		if err := db.opts.FS.RemoveAll(db.path(buildDir, filepath.Base(name))); err != nil {
+			return fmt.Errorf("remove table left behind: %w", err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) openStore() error {
+	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
+	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(db.opts.FS, db.opts.CacheBytes))
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	db.store = store
+	if err := db.checkFormat(); err != nil {
+		return err
+	}
+	if err := block.DropOrphans(context.Background(), store); err != nil {
+		return fmt.Errorf("drop half-dropped parts: %w", err)
+	}
+	metas, err := block.List(store)
+	if err != nil {
+		return fmt.Errorf("list parts: %w", err)
+	}
+	for _, m := range metas {
+		db.parts.add(db.newPart(m))
+		db.maintenance.nextSeq = max(db.maintenance.nextSeq, m.Part.Seq+1)
+		if m.FlushedBefore < maxTime {
+			db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, m.FlushedBefore)
+		}
+	}
+	return db.deletes.load(store)
+}
+
+func (db *DB) openHead() error {
+	begin := time.Now()
+	db.head = head.New(head.Options{
+		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
+		SlotMillis:       db.opts.Slot.Milliseconds(),
+		MaxExemplars:     db.opts.MaxExemplars,
+		Registerer:       db.opts.Registerer,
+	})
+	marks := db.parts.marks()
+	w, err := wal.Open(db.opts.FS, db.path(walDir), wal.Options{
+		Sync:         db.opts.WALSync,
+		SegmentBytes: db.opts.WALSegmentBytes,
+		FirstSegment: marks.nextSegment(),
+		Events:       db.opts.Events.WAL,
+		Registerer:   db.opts.Registerer,
+	})
+	if err != nil {
+		return fmt.Errorf("open write-ahead log: %w", err)
+	}
+	db.wal = w
+	info, err := db.replay(marks)
+	if err != nil {
+		return fmt.Errorf("read write-ahead log: %w", err)
+	}
+	info.Duration = time.Since(begin)
+	if f := db.opts.Events.Replayed; f != nil {
+		f(info)
+	}
+	return nil
+}
+
+// Run does what storage does by itself (commit, flush, checkpoint, retain, watch the disk) until
+// ctx ends, and returns when all of it has stopped and what was appended is on disk.
+func (db *DB) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return db.wal.Run(ctx) })
+	g.Go(func() error { return db.every(ctx, spaceInterval, db.checkSpace) })
+	g.Go(func() error { return db.every(ctx, maintainInterval, func() { db.Maintain(ctx, time.Now()) }) })
+	return g.Wait()
+}
+
+// How often the disk's free space and the need for maintenance are looked at. Both looks are
+// cheap; the first bounds what can be written beyond the reserve.
+const (
+	spaceInterval    = 500 * time.Millisecond
+	maintainInterval = 5 * time.Second
+)
+
+func (db *DB) every(ctx context.Context, d time.Duration, f func()) error {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Close releases the data directory. Run must have returned.
+func (db *DB) Close() error {
+	if db.closed.Swap(true) {
+		return ErrClosed
+	}
+	return db.release()
+}
+
+func (db *DB) release() error {
+	var errs []error
+	if db.wal != nil {
+		errs = append(errs, db.wal.Close())
+	}
+	if db.store != nil {
+		errs = append(errs, db.store.Close())
+	}
+	if db.cache != nil {
+		db.cache.Close()
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,35 @@
+// Package storage keeps the samples of one node and answers which it holds. It knows nothing of
+// other nodes: a single process can use it alone.
+//
+//	Append ──► wal ──► head ──flush──► parts in Pebble ──retain──► gone
+//	            └── checkpoint: the head as it is, so that the log before it can go
+//	Select ◄── head + parts, joined in the order of series.Compare
+//
+// # The ages of a sample
+//
+// A sample is first in the log and the head. When its slot of two hours has ended, and a grace
+// for late samples, a flush writes one part for each slot: sorted tables that Pebble ingests as
+// they are, atomically, so that nothing is written twice. Samples that come later for such a slot
+// wait in the head for the next flush and make a further part of the slot. A part goes when its
+// newest sample is older than the retention, or the oldest go when all of them are too large.
+//
+// # What is kept true
+//
+//   - An acknowledged sample is in the log or in a part at every moment. The log is cut only by a
+//     checkpoint, which holds the head as it was after every record before the cut; the barrier
+//     (DB.barrier) sees to that: a record is written and applied under its read side, the cut
+//     happens under its write side.
+//   - A flush that was ingested is never taken from the log again: each of its parts carries a
+//     mark (before, segment), and a replay skips what lies before both.
+//   - A select sees each sample at every moment: it reads the head first and the list of parts
+//     second, and a flush lists its parts before the head lets the samples go.
+//   - No record is acknowledged once a disk is nearly full; the reserve is left for flushing and
+//     checkpointing, which make room.
+//
+// # Locks
+//
+// In this order: DB.maintenance (one of flush, checkpoint, delete, snapshot at a time), DB.barrier,
+// DB.parts.mu, part.use.
+//
+// All exported methods may be called concurrently; Run once, between Open and Close.
+package storage

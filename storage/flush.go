@@ -1,0 +1,256 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/keys"
+)
+
+// maxTime as the bound of a flush takes everything.
+const maxTime = math.MaxInt64
+
+// need says what maintenance is due; pure, so that it can be tested without a clock.
+type need struct {
+	flush      bool
+	before     int64 // flush samples before this
+	checkpoint bool
+}
+
+// state is what the decision is made from.
+type state struct {
+	now            int64 // ms
+	slot, grace    int64 // ms
+	flushedBefore  int64
+	oldest         int64 // the head's oldest sample; math.MaxInt64 when it has none
+	lateBytes      int64 // of chunks in the head in slots that have ended
+	lateLimit      int64
+	logBytes       int64 // since the last checkpoint
+	lastCheckpoint int64 // bytes
+	checkpointMin  int64
+}
+
+// decide: a slot is flushed once it has ended and its grace is over; what comes later for such
+// slots waits for the next, unless it is much. A checkpoint follows each flush, or a lot of log.
+func decide(s state) need {
+	ended := floor(s.now-s.grace, s.slot)
+	n := need{before: ended, checkpoint: s.logBytes > max(s.checkpointMin, 2*s.lastCheckpoint)}
+	if s.oldest < ended {
+		n.flush = ended > s.flushedBefore || s.lateBytes > s.lateLimit
+	}
+	return n
+}
+
+func floor(t, unit int64) int64 {
+	r := t % unit
+	if r < 0 {
+		r += unit
+	}
+	return t - r
+}
+
+// Maintain does what is due at the time now: flush, checkpoint, retention. Run calls it; errors
+// go to Options.Events and are tried again at the next call.
+func (db *DB) Maintain(ctx context.Context, now time.Time) {
+	db.maintenance.Lock()
+	defer db.maintenance.Unlock()
+	n := decide(db.state(now))
+	if n.flush {
+		db.background("flush", db.flushLocked(ctx, n.before))
+		db.head.GC(now.Add(-quiet).UnixMilli())
+	} else if n.checkpoint {
+		db.background("checkpoint", db.checkpointLocked())
+	}
+	db.background("retention", db.retainLocked(ctx, now))
+}
+
+// quiet is how long a series stays in the head without a sample: long enough for a scrape target
+// to come back, short enough for churn to leave within the hour of its flush.
+const quiet = 30 * time.Minute
+
+func (db *DB) background(what string, err error) {
+	if err == nil {
+		return
+	}
+	db.metrics.failures.WithLabelValues(what).Inc()
+	if f := db.opts.Events.Background; f != nil {
+		f(what, err)
+	}
+}
+
+func (db *DB) state(now time.Time) state {
+	slot, grace := db.opts.Slot.Milliseconds(), db.opts.Grace.Milliseconds()
+	ended := floor(now.UnixMilli()-grace, slot)
+	return state{
+		now: now.UnixMilli(), slot: slot, grace: grace,
+		flushedBefore:  db.maintenance.flushedBefore,
+		oldest:         db.head.OldestSample(),
+		lateBytes:      db.head.BytesBefore(ended),
+		lateLimit:      db.opts.LateBytes,
+		logBytes:       db.wal.Bytes(),
+		lastCheckpoint: db.maintenance.lastCheckpoint,
+		checkpointMin:  db.opts.CheckpointBytes,
+	}
+}
+
+// Flush moves every sample of the head into Pebble, also those of the running slot.
+func (db *DB) Flush(ctx context.Context) error {
+	db.maintenance.Lock()
+	defer db.maintenance.Unlock()
+	return db.flushLocked(ctx, maxTime)
+}
+
+// flushLocked moves the samples before a time from the head into one part for each slot they fall
+// in, and makes a checkpoint. A crash leaves either none or all of the parts; with all of them,
+// their marks keep the replay from taking the samples again.
+func (db *DB) flushLocked(ctx context.Context, before int64) (err error) {
+	begin := time.Now()
+	segment, err := db.cut()
+	if err != nil {
+		return err
+	}
+	f := db.head.StartFlush(before)
+	defer func() {
+		if err != nil {
+			f.Abort()
+		}
+	}()
+	builders, err := db.build(f, mark{before: before, segment: segment})
+	if err != nil {
+		return err
+	}
+	info, parts, err := db.ingest(ctx, builders)
+	if err != nil {
+		return err
+	}
+	db.parts.add(parts...)
+	f.Done()
+	if before != maxTime {
+		db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, before)
+	}
+	info.Duration = time.Since(begin)
+	db.metrics.flushes.Observe(info.Duration.Seconds())
+	if fn := db.opts.Events.Flushed; fn != nil && info.Parts > 0 {
+		fn(info)
+	}
+	// The flush is done whatever becomes of the checkpoint, which only shortens the next replay.
+	db.background("checkpoint", db.checkpointLocked())
+	return nil
+}
+
+// cut begins a new segment of the log; all records before it are in the head.
+func (db *DB) cut() (uint64, error) {
+	db.barrier.Lock()
+	defer db.barrier.Unlock()
+	segment, err := db.wal.Cut()
+	if err != nil {
+		return 0, fmt.Errorf("cut log: %w", db.writeError(err))
+	}
+	return segment, nil
+}
+
+// build sorts the flushed series into a builder for each slot.
+func (db *DB) build(f flushed, m mark) ([]*block.Builder, error) {
+	seq := db.maintenance.nextSeq
+	db.maintenance.nextSeq++
+	slot := db.opts.Slot.Milliseconds()
+	builders := map[int64]*block.Builder{}
+	err := f.Series(func(s chunk.Series) error {
+		for chunks := s.Chunks; len(chunks) > 0; {
+			start := floor(chunks[0].MinT, slot)
+			n := 1
+			for n < len(chunks) && chunks[n].MinT < start+slot {
+				n++
+			}
+			b := builders[start]
+			if b == nil {
+				b = db.newBuilder(block.Meta{
+					Part:           keys.Part{Tier: keys.Raw, Start: start, Seq: seq},
+					ShardBits:      db.opts.ShardBits,
+					FlushedBefore:  m.before,
+					FlushedSegment: m.segment,
+				})
+				builders[start] = b
+			}
+			compacted, err := chunk.Compact(nil, chunks[:n])
+			if err != nil {
+				return fmt.Errorf("merge chunks of %s: %w", s.Labels, err)
+			}
+			if err := b.Add(chunk.Series{Fingerprint: s.Fingerprint, Labels: s.Labels, Chunks: compacted}); err != nil {
+				return err
+			}
+			chunks = chunks[n:]
+		}
+		return nil
+	})
+	return slices.Collect(maps.Values(builders)), err
+}
+
+func (db *DB) newBuilder(m block.Meta) *block.Builder {
+	return block.NewBuilder(db.opts.FS, db.path(buildDir), db.store, m)
+}
+
+// flushed is the head's side of a flush.
+type flushed interface {
+	// Series calls fn for each series, its chunks by start, each within one slot.
+	Series(fn func(chunk.Series) error) error
+}
+
+// ingest gives the tables of all builders to Pebble in one step.
+func (db *DB) ingest(ctx context.Context, builders []*block.Builder) (FlushInfo, []*part, error) {
+	var (
+		info   FlushInfo
+		tables []string
+		parts  []*part
+	)
+	defer func() {
+		for _, t := range tables { // Those Pebble has taken are links to it now.
+			_ = db.opts.FS.Remove(t)
+		}
+	}()
+	for _, b := range builders {
+		paths, meta, err := b.Finish()
+		tables = append(tables, paths...)
+		if err != nil {
+			return info, nil, fmt.Errorf("write part %s: %w", meta.Part, err)
+		}
+		parts = append(parts, db.newPart(meta))
+		info.Parts++
+		info.Series += meta.Series
+		info.Samples += meta.Samples
+		info.Bytes += meta.Bytes
+	}
+	if len(parts) == 0 {
+		return info, nil, nil
+	}
+	if err := db.store.Ingest(ctx, tables); err != nil {
+		return info, nil, fmt.Errorf("ingest %d parts: %w", len(parts), err)
+	}
+	return info, parts, nil
+}
+
+// checkpointLocked writes the head beside the log and lets the log before it go.
+func (db *DB) checkpointLocked() error {
+	segment, err := db.cut()
+	if err != nil {
+		return err
+	}
+	size := int64(0)
+	err = db.wal.Checkpoint(segment, func(emit func([]byte) error) error {
+		return db.head.Checkpoint(func(record []byte) error {
+			size += int64(len(record))
+			return emit(record)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint at segment %d: %w", segment, err)
+	}
+	db.maintenance.lastCheckpoint = size
+	return nil
+}

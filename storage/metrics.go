@@ -1,0 +1,77 @@
+package storage
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	reg         prometheus.Registerer
+	refused     prometheus.Counter
+	undecodable prometheus.Counter
+	corruptions prometheus.Counter
+	retained    prometheus.Counter
+	full        prometheus.Gauge
+	free        prometheus.Gauge
+	flushes     prometheus.Histogram
+	failures    *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	return &metrics{
+		reg: reg,
+		refused: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_refused_writes_total",
+			Help: "Frames and new series refused because the disk is nearly full.",
+		}),
+		undecodable: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_undecodable_records_total",
+			Help: "Log records whose checksum held but which made no sense, at start.",
+		}),
+		corruptions: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_corruptions_total",
+			Help: "Reads of a part that failed.",
+		}),
+		retained: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_retained_parts_total",
+			Help: "Parts dropped because of the retention.",
+		}),
+		full: f.NewGauge(prometheus.GaugeOpts{
+			Name: "barograph_storage_full",
+			Help: "1 while writes are refused because the disk is nearly full.",
+		}),
+		free: f.NewGauge(prometheus.GaugeOpts{
+			Name: "barograph_storage_free_bytes",
+			Help: "Free space of the disk with the data directory.",
+		}),
+		flushes: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "barograph_storage_flush_seconds",
+			Help:    "Time a flush of the head took.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 4, 8),
+		}),
+		failures: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_storage_background_failures_total",
+			Help: "Flushes, checkpoints and drops that failed and will be tried again.",
+		}, []string{"what"}),
+	}
+}
+
+// observe adds the figures that are read from db when they are asked for.
+func (m *metrics) observe(db *DB) {
+	f := promauto.With(m.reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "barograph_storage_parts",
+		Help: "Parts on disk.",
+	}, func() float64 { return float64(len(db.parts.snapshot())) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "barograph_storage_parts_bytes",
+		Help: "Size of the parts on disk.",
+	}, func() float64 {
+		total := int64(0)
+		for _, p := range db.parts.snapshot() {
+			total += p.Meta().Bytes
+		}
+		return float64(total)
+	})
+}

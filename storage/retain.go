@@ -1,0 +1,71 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/barograph-db/barograph/storage/block"
+)
+
+// retained is what the decision to drop a part looks at.
+type retained struct {
+	maxT  int64
+	bytes int64
+}
+
+// expired says how many of the parts, given oldest first, must go: those wholly before the time
+// bound, then as many as it takes to be within the byte limit (0 is none). The newest stays.
+func expired(parts []retained, before, limit int64) int {
+	total := int64(0)
+	for _, p := range parts {
+		total += p.bytes
+	}
+	n := 0
+	for n < len(parts) {
+		overTime := parts[n].maxT < before
+		overSize := limit > 0 && total > limit && n < len(parts)-1
+		if !overTime && !overSize {
+			break
+		}
+		total -= parts[n].bytes
+		n++
+	}
+	return n
+}
+
+func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
+	parts := db.parts.snapshot()
+	list := make([]retained, len(parts))
+	for i, p := range parts {
+		list[i] = retained{maxT: p.Meta().MaxT, bytes: p.Meta().Bytes}
+	}
+	n := expired(list, now.Add(-db.opts.Retention).UnixMilli(), db.opts.RetentionBytes)
+	if n == 0 {
+		return nil
+	}
+	// A part off the list would be back after a restart, so each goes from the disk at once.
+	for _, p := range parts[:n] {
+		if err := db.dropPart(ctx, p, nil); err != nil {
+			return err
+		}
+		if f := db.opts.Events.Retained; f != nil {
+			f(p.Meta().Part.String())
+		}
+		db.metrics.retained.Inc()
+	}
+	return nil
+}
+
+// dropPart takes p off the disk. Its successor, if there is one, has its samples from now on, also
+// for who has p in a list already.
+func (db *DB) dropPart(ctx context.Context, p, successor *part) error {
+	db.parts.replace(p, successor)
+	p.use.Lock()
+	defer p.use.Unlock()
+	p.gone, p.successor = true, successor
+	if err := block.Drop(ctx, db.store, p.Meta().Part); err != nil {
+		return fmt.Errorf("drop part %s: %w", p.Meta().Part, err)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/head"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Select returns the series that match, with their chunks that overlap the time range. All of it
+// is held in memory, encoded; sel.Take bounds it.
+func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error) {
+	if db.closed.Load() {
+		return nil, ErrClosed
+	}
+	labelsOnly := sel.SkipChunks
+	stones := db.deletes.overlapping(sel.Mint, sel.Maxt)
+	if len(stones) > 0 {
+		// Only its samples tell whether a series is deleted in the range, and then a limit would
+		// count series that are not there.
+		sel.SkipChunks, sel.Limit = false, 0
+	}
+	// The head first: what it lets go meanwhile is in the parts already.
+	run, err := db.head.Select(sel)
+	if err != nil {
+		return nil, fmt.Errorf("select from head: %w", err)
+	}
+	runs := [][]chunk.Series{run}
+	for _, p := range db.parts.overlapping(sel.Mint, sel.Maxt) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		run, err := db.selectPart(p, sel, stones)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	set := &seriesSet{series: joinRuns(runs)}
+	if labelsOnly {
+		for i := range set.series {
+			set.series[i].Chunks = nil
+		}
+	}
+	if sel.Limit > 0 && len(set.series) > sel.Limit {
+		set.series = set.series[:sel.Limit]
+	}
+	return set, nil
+}
+
+func (db *DB) selectPart(p *part, sel series.Selector, stones []*tombstone) ([]chunk.Series, error) {
+	if p = p.acquire(); p == nil {
+		return nil, nil
+	}
+	defer p.release()
+	run, err := p.Select(db.store, sel)
+	if err != nil {
+		db.metrics.corruptions.Inc()
+		return nil, fmt.Errorf("select from part %s: %w", p.Meta().Part, err)
+	}
+	return hideDeleted(run, p.Meta().Part.Seq, stones)
+}
+
+// joinRuns merges runs that are sorted by series.Compare into one, two and two, joining the chunks
+// of equal series.
+func joinRuns(runs [][]chunk.Series) []chunk.Series {
+	runs = slices.DeleteFunc(runs, func(r []chunk.Series) bool { return len(r) == 0 })
+	switch len(runs) {
+	case 0:
+		return nil
+	case 1:
+		return runs[0]
+	}
+	mid := len(runs) / 2
+	return joinTwo(joinRuns(runs[:mid]), joinRuns(runs[mid:]))
+}
+
+func joinTwo(a, b []chunk.Series) []chunk.Series {
+	out := make([]chunk.Series, 0, max(len(a), len(b)))
+	for len(a) > 0 && len(b) > 0 {
+		switch c := series.Compare(a[0].Fingerprint, a[0].Labels, b[0].Fingerprint, b[0].Labels); {
+		case c < 0:
+			out, a = append(out, a[0]), a[1:]
+		case c > 0:
+			out, b = append(out, b[0]), b[1:]
+		default:
+			s := a[0]
+			s.Chunks = chunk.JoinSorted(a[0].Chunks, b[0].Chunks)
+			out, a, b = append(out, s), a[1:], b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// seriesSet is a selection held in memory.
+type seriesSet struct {
+	series []chunk.Series
+	next   int
+}
+
+func (s *seriesSet) Next() bool {
+	if s.next >= len(s.series) {
+		return false
+	}
+	s.next++
+	return true
+}
+
+func (s *seriesSet) At() chunk.Series { return s.series[s.next-1] }
+func (s *seriesSet) Err() error       { return nil }
+func (s *seriesSet) Close() error     { return nil }
+
+// LabelNames returns the label names of the series that match and may have samples in the time
+// range, sorted. The range is taken to the parts that overlap it. sel.Limit bounds the result.
+func (db *DB) LabelNames(ctx context.Context, sel series.Selector) ([]string, error) {
+	return db.labelQuery(ctx, sel, func() ([]string, error) {
+		return db.head.LabelNames(sel.Matchers...)
+	}, func(p *part) ([]string, error) {
+		return p.LabelNames(db.store, sel.Matchers...)
+	})
+}
+
+// LabelValues is LabelNames for the values of one label.
+func (db *DB) LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error) {
+	return db.labelQuery(ctx, sel, func() ([]string, error) {
+		return db.head.LabelValues(name, sel.Matchers...)
+	}, func(p *part) ([]string, error) {
+		return p.LabelValues(db.store, name, sel.Matchers...)
+	})
+}
+
+func (db *DB) labelQuery(ctx context.Context, sel series.Selector,
+	fromHead func() ([]string, error), fromPart func(*part) ([]string, error),
+) ([]string, error) {
+	if db.closed.Load() {
+		return nil, ErrClosed
+	}
+	all, err := fromHead()
+	if err != nil {
+		return nil, fmt.Errorf("labels of head: %w", err)
+	}
+	all = slices.Clone(all)
+	for _, p := range db.parts.overlapping(sel.Mint, sel.Maxt) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		found, err := p.read(fromPart)
+		if err != nil {
+			return nil, fmt.Errorf("labels of part %s: %w", p.Meta().Part, err)
+		}
+		all = append(all, found...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if sel.Limit > 0 && len(all) > sel.Limit {
+		all = all[:sel.Limit]
+	}
+	return all, nil
+}
+
+func (p *part) read(f func(*part) ([]string, error)) ([]string, error) {
+	if p = p.acquire(); p == nil {
+		return nil, nil
+	}
+	defer p.release()
+	return f(p)
+}
+
+// Exemplars returns the exemplars kept for series that match all matchers of any of the sets.
+func (db *DB) Exemplars(_ context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]head.ExemplarSeries, error) {
+	return db.head.Exemplars(mint, maxt, ms...)
+}
+
+// Metadata returns what is known of each metric family.
+func (db *DB) Metadata(context.Context) []frame.Metadata { return db.head.Metadata() }
+
+func matches(ls series.Labels, ms []*labels.Matcher) bool {
+	for _, m := range ms {
+		if !m.Matches(string(ls.Get(m.Name))) {
+			return false
+		}
+	}
+	return true
+}

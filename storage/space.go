@@ -1,0 +1,33 @@
+package storage
+
+// checkSpace refuses writes when the disk's free space falls below the reserve, and takes them
+// again when there is a quarter more than it, so that the state does not flap.
+func (db *DB) checkSpace() {
+	usage, err := db.opts.FS.GetDiskUsage(db.dir)
+	if err != nil { // A disk that can't tell is full when a write says so; then trying is all there is.
+		if db.full.Load() {
+			db.setFull(false, 0)
+		}
+		return
+	}
+	reserve := uint64(db.opts.ReserveBytes)
+	if db.full.Load() {
+		reserve += reserve / 4
+	}
+	db.metrics.free.Set(float64(usage.AvailBytes))
+	db.setFull(usage.AvailBytes < reserve, usage.AvailBytes)
+}
+
+func (db *DB) setFull(full bool, free uint64) {
+	if db.full.Swap(full) == full {
+		return
+	}
+	if full {
+		db.metrics.full.Set(1)
+	} else {
+		db.metrics.full.Set(0)
+	}
+	if f := db.opts.Events.Full; f != nil {
+		f(full, free)
+	}
+}
