@@ -1,0 +1,173 @@
+package index
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Mem is the head's index. Its numbers are the indexes of the head's references.
+type Mem struct {
+	mu struct {
+		sync.RWMutex
+		all     postings
+		pairs   pairs
+		names   []name
+		numbers map[string]uint32 // of names
+		sets    [][]string        // by page and place: the labels of a series as uvarint pair numbers
+	}
+}
+
+const setPage = 1024
+
+// name is a label name with its labels. Names stay for good: there are few.
+type name struct {
+	text  string
+	pairs []uint32
+	// ordered are the values of pairs[:len(ordered)], sorted, for readers to walk without the lock.
+	// It is never written once it is here; who wants the values in order merges in what is missing.
+	ordered []string
+	// removals counts how often pairs lost something, at which ordered starts anew.
+	removals uint32
+}
+
+// NewMem returns an empty index.
+func NewMem() *Mem {
+	m := &Mem{}
+	m.mu.numbers = map[string]uint32{}
+	return m
+}
+
+// Entry is a series to add.
+type Entry struct {
+	ID     uint32
+	Labels series.Labels
+}
+
+// Add puts series in. Their numbers must be free and their labels canonical.
+func (m *Mem) Add(entries ...Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var scratch []byte
+	for _, e := range entries {
+		scratch = scratch[:0]
+		for label, value := range e.Labels.All() {
+			n := m.pairLocked(label, value)
+			m.mu.pairs.at(n).add(e.ID)
+			scratch = binary.AppendUvarint(scratch, uint64(n))
+		}
+		for int(e.ID/setPage) >= len(m.mu.sets) {
+			m.mu.sets = append(m.mu.sets, make([]string, setPage))
+		}
+		m.mu.sets[e.ID/setPage][e.ID%setPage] = string(scratch)
+		m.mu.all.add(e.ID)
+	}
+}
+
+// pairLocked returns the number of a label, which is new if need be.
+func (m *Mem) pairLocked(label, value []byte) uint32 {
+	number, ok := m.mu.numbers[string(label)]
+	if !ok {
+		number = uint32(len(m.mu.names))
+		m.mu.names = append(m.mu.names, name{text: string(label)})
+		m.mu.numbers[m.mu.names[number].text] = number
+	}
+	hash := hashPair(number, value)
+	if n, ok := m.mu.pairs.find(number, value, hash); ok {
+		return n
+	}
+	n := m.mu.pairs.insert(number, value, hash)
+	m.mu.names[number].pairs = append(m.mu.names[number].pairs, n)
+	return n
+}
+
+// Remove takes series out. Numbers that are not in are passed over.
+func (m *Mem) Remove(ids *roaring.Bitmap) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	poorer := map[uint32]bool{} // names that lost a value
+	for it := ids.Iterator(); it.HasNext(); {
+		id := it.Next()
+		set := m.setLocked(id)
+		if set == "" {
+			continue
+		}
+		m.mu.sets[id/setPage][id%setPage] = ""
+		m.mu.all.remove(id)
+		for n := range pairNumbers(set) {
+			p := m.mu.pairs.at(n)
+			p.remove(id)
+			if p.len() == 0 {
+				poorer[p.name] = true
+			}
+		}
+	}
+	for number := range poorer {
+		owner := &m.mu.names[number]
+		owner.pairs = slices.DeleteFunc(owner.pairs, func(n uint32) bool {
+			gone := m.mu.pairs.at(n).len() == 0
+			if gone {
+				m.mu.pairs.remove(n)
+			}
+			return gone
+		})
+		owner.ordered = nil
+		owner.removals++
+	}
+}
+
+func (m *Mem) setLocked(id uint32) string {
+	if int(id/setPage) >= len(m.mu.sets) {
+		return ""
+	}
+	return m.mu.sets[id/setPage][id%setPage]
+}
+
+// pairNumbers yields the numbers in a set.
+func pairNumbers(set string) func(yield func(uint32) bool) {
+	return func(yield func(uint32) bool) {
+		var n uint32
+		shift := 0
+		for i := range len(set) {
+			n |= uint32(set[i]&0x7f) << shift
+			if shift += 7; set[i] < 0x80 {
+				if !yield(n) {
+					return
+				}
+				n, shift = 0, 0
+			}
+		}
+	}
+}
+
+// Reader reads labels of many series under one hold of the index's lock. No call to the index
+// itself may come between Read and Close.
+type Reader struct{ m *Mem }
+
+// Read begins reading labels. Close must follow soon: additions wait for it.
+func (m *Mem) Read() Reader {
+	m.mu.RLock()
+	return Reader{m}
+}
+
+// Close ends reading.
+func (r Reader) Close() { r.m.mu.RUnlock() }
+
+// AppendLabels appends the label bytes of a series to dst, nothing if it is not in the index.
+func (r Reader) AppendLabels(dst series.Labels, id uint32) series.Labels {
+	for n := range pairNumbers(r.m.setLocked(id)) {
+		p := r.m.mu.pairs.at(n)
+		dst = series.AppendPair(dst, r.m.mu.names[p.name].text, p.value)
+	}
+	return dst
+}
+
+// Equal reports whether ls are the labels of a series.
+func (r Reader) Equal(id uint32, ls series.Labels) bool {
+	var scratch [512]byte
+	return string(r.AppendLabels(scratch[:0], id)) == string(ls)
+}
