@@ -1,0 +1,85 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/barograph-db/barograph/querier"
+)
+
+// kind of an error answer.
+type kind uint8
+
+const (
+	badData kind = iota
+	execution
+	canceled
+	timeout
+	internal
+	notFound
+	unavailable
+	notAcceptable
+	forbidden // Prometheus has no such errorType and says "unavailable" when the admin API is off.
+)
+
+// statusClientClosed is what nginx made customary for a client that did not wait.
+const statusClientClosed = 499
+
+// kinds says for each kind what the client sees: the one place where errors become HTTP.
+var kinds = [...]struct {
+	errorType string
+	status    int
+}{
+	badData:       {"bad_data", http.StatusBadRequest},
+	execution:     {"execution", http.StatusUnprocessableEntity},
+	canceled:      {"canceled", statusClientClosed},
+	timeout:       {"timeout", http.StatusServiceUnavailable},
+	internal:      {"internal", http.StatusInternalServerError},
+	notFound:      {"not_found", http.StatusNotFound},
+	unavailable:   {"unavailable", http.StatusServiceUnavailable},
+	notAcceptable: {"not_acceptable", http.StatusNotAcceptable},
+	forbidden:     {"unavailable", http.StatusForbidden},
+}
+
+// failure is an error whose kind is known where it arises.
+type failure struct {
+	kind kind
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func fail(k kind, err error) error { return &failure{kind: k, err: err} }
+
+func failf(k kind, format string, args ...any) error {
+	return &failure{kind: k, err: fmt.Errorf(format, args...)}
+}
+
+// badParam names the parameter that err is about.
+func badParam(name string, err error) error {
+	return failf(badData, "invalid parameter %q: %w", name, err)
+}
+
+// classify says what kind of error err is.
+func classify(err error) kind {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.kind
+	}
+	switch querier.KindOf(err) {
+	case querier.BadData:
+		return badData
+	case querier.Execution:
+		return execution
+	case querier.Timeout:
+		return timeout
+	case querier.Canceled:
+		return canceled
+	case querier.TooMany:
+		return unavailable
+	default:
+		return internal
+	}
+}

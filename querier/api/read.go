@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/golang/snappy"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+)
+
+// read answers Prometheus' remote-read protocol. Its errors are plain text.
+func (a *API) read(w http.ResponseWriter, r *http.Request) {
+	err := a.turn(r.Context())
+	if err == nil {
+		defer a.endTurn()
+		err = a.readInTurn(w, r)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), kinds[classify(err)].status)
+	}
+}
+
+// turn waits until a remote read may run.
+func (a *API) turn(ctx context.Context) error {
+	start := time.Now()
+	defer func() { a.metrics.readWait.Observe(time.Since(start).Seconds()) }()
+	select {
+	case a.reads <- struct{}{}:
+		a.metrics.readBusy.Inc()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (a *API) endTurn() {
+	a.metrics.readBusy.Dec()
+	<-a.reads
+}
+
+func (a *API) readInTurn(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r, a.opts.MaxReadBytes)
+	if err != nil {
+		return err
+	}
+	req, err := decodeRead(body, readLimits{bytes: a.opts.MaxReadBytes, selectors: a.opts.MaxReadSelectors})
+	if err != nil {
+		return err
+	}
+	typ, err := negotiate(req.AcceptedResponseTypes)
+	if err != nil {
+		return err
+	}
+	external := a.opts.ExternalLabels()
+	if typ == prompb.ReadRequest_STREAMED_XOR_CHUNKS {
+		return a.streamChunks(r.Context(), w, req.Queries, external)
+	}
+	return a.readSamples(r.Context(), w, req.Queries, external)
+}
+
+// readSamples answers with one message that holds all samples.
+func (a *API) readSamples(ctx context.Context, w http.ResponseWriter, queries []*prompb.Query, external labels.Labels) error {
+	left := a.opts.MaxReadSamples
+	resp := prompb.ReadResponse{Results: make([]*prompb.QueryResult, len(queries))}
+	for i, q := range queries {
+		result, err := a.querySamples(ctx, q, external, &left)
+		if err != nil {
+			return err
+		}
+		resp.Results[i] = result
+	}
+	plain, err := resp.Marshal()
+	if err != nil {
+		return err
+	}
+	if snappy.MaxEncodedLen(len(plain)) < 0 {
+		return failf(badData, "an answer of %d bytes cannot be compressed; ask for streamed chunks", len(plain))
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	w.Header().Set("Content-Encoding", "snappy")
+	if _, err := w.Write(snappy.Encode(nil, plain)); err != nil {
+		a.metrics.dropped.Inc()
+	}
+	return nil
+}
+
+// querySamples answers one query, with at most left samples.
+func (a *API) querySamples(ctx context.Context, query *prompb.Query, external labels.Labels, left *int) (*prompb.QueryResult, error) {
+	ms, err := a.readMatchers(query.Matchers, external)
+	if err != nil {
+		return nil, err
+	}
+	q, err := a.opts.Engine.Queryable().Querier(query.StartTimestampMs, query.EndTimestampMs)
+	if err != nil {
+		return nil, err
+	}
+	defer q.Close()
+	result := &prompb.QueryResult{}
+	set := q.Select(ctx, true, readHints(query), ms...)
+	var it chunkenc.Iterator
+	for set.Next() {
+		s := set.At()
+		it = s.Iterator(it)
+		ts := &prompb.TimeSeries{Labels: wireLabels(s.Labels(), external)}
+		if err := a.appendSamples(ts, it, left); err != nil {
+			return nil, err
+		}
+		result.Timeseries = append(result.Timeseries, ts)
+	}
+	return result, set.Err()
+}
+
+func (a *API) appendSamples(ts *prompb.TimeSeries, it chunkenc.Iterator, left *int) error {
+	for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
+		if *left--; *left < 0 {
+			return failf(badData, "exceeded sample limit (%d)", a.opts.MaxReadSamples)
+		}
+		switch typ {
+		case chunkenc.ValFloat:
+			t, v := it.At()
+			ts.Samples = append(ts.Samples, prompb.Sample{Timestamp: t, Value: v})
+		case chunkenc.ValHistogram:
+			ts.Histograms = append(ts.Histograms, prompb.FromIntHistogram(it.AtHistogram(nil)))
+		case chunkenc.ValFloatHistogram:
+			ts.Histograms = append(ts.Histograms, prompb.FromFloatHistogram(it.AtFloatHistogram(nil)))
+		}
+	}
+	return it.Err()
+}
+
+// wireLabels are the labels of a series with the external ones that it does not have itself.
+func wireLabels(ls, external labels.Labels) []prompb.Label {
+	if external.IsEmpty() {
+		return prompb.FromLabels(ls, nil)
+	}
+	b := labels.NewBuilder(ls)
+	external.Range(func(l labels.Label) {
+		if !ls.Has(l.Name) {
+			b.Set(l.Name, l.Value)
+		}
+	})
+	return prompb.FromLabels(b.Labels(), nil)
+}

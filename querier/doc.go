@@ -1,0 +1,32 @@
+// Package querier answers PromQL: it takes an expression apart into selectors, reads each series
+// once wherever it lies, and lets Prometheus' own engine compute the answer.
+//
+//	Engine.Instant, Engine.Range     text, times, limits of one query
+//	  │  scan                        refuses text that would cost too much to parse
+//	  │  gate                        so many queries run, so many wait, the rest is refused
+//	  ▼
+//	promql.Engine                    parses and evaluates; asks for series through Queryable
+//	  │
+//	  ▼
+//	plan ─► fanout ─► leaf           which node reads which shards; ask them; read a node's part
+//	            │
+//	            ▼
+//	          merge                  one set of series for promql (or of chunks, for remote read)
+//
+// # Limits
+//
+// A query can't take the node down. What bounds it, in the order in which it is met:
+//
+//   - its text: length, depth of the tree it parses to, size of its regular expressions. All are
+//     found by one linear scan before the parser, which recurses, sees the text;
+//   - its steps: points of a range query, and evaluation steps of its subqueries, computed from
+//     the parsed expression before anything is evaluated;
+//   - its turn: a bounded number of queries run and a bounded number wait;
+//   - its series, bytes and samples while it runs. Bytes are taken from the query's budget and
+//     from the node's before they are held, and given back when the query ends;
+//   - its time, queueing included. The context is looked at while selecting, merging and iterating.
+//
+// An error that a limit causes is a LimitError; it names the limit and the key that sets it.
+//
+// All exported methods of Engine may be called concurrently.
+package querier

@@ -1,0 +1,275 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	promstorage "github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+	"github.com/prometheus/prometheus/util/stats"
+
+	"github.com/barograph-db/barograph/querier/fanout"
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/frame"
+)
+
+// Engine answers queries over what the nodes hold.
+type Engine struct {
+	opts    Options
+	promql  *promql.Engine
+	parser  parser.Parser
+	view    plan.View
+	fanout  *fanout.Fanout
+	local   *leaf.Leaf
+	memory  pool
+	gate    *gate
+	active  *activeFile
+	metrics *metrics
+}
+
+var _ promql.QueryEngine = (*Engine)(nil)
+
+// self is the name of the only node there is.
+const self plan.Node = "self"
+
+// New returns an Engine over the node's own store. It reads and rewrites Options.ActiveQueries and
+// logs what it finds there.
+func New(store leaf.Store, opts Options) (*Engine, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts:   opts,
+		view:   plan.Single(self),
+		local:  leaf.New(store),
+		memory: pool{max: opts.MaxBytes},
+		gate:   newGate(opts.MaxConcurrency, opts.MaxQueued),
+		parser: parser.NewParser(parser.Options{
+			EnableExperimentalFunctions: opts.has(featureFunctions),
+			EnableBinopFillModifiers:    opts.has(featureFill),
+			EnableUnquotedUTF8Names:     opts.has(featureUTF8Names),
+		}),
+	}
+	e.fanout = &fanout.Fanout{Reach: func(plan.Node) (leaf.Store, error) { return e.local, nil }}
+	e.promql = promql.NewEngine(promql.EngineOpts{
+		Logger:                   opts.Logger,
+		MaxSamples:               opts.MaxSamples,
+		Timeout:                  opts.Timeout,
+		LookbackDelta:            opts.LookbackDelta,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return e.subqueryStep().Milliseconds() },
+		EnableAtModifier:         true,
+		EnableNegativeOffset:     true,
+		EnablePerStepStats:       opts.has(featurePerStepStats),
+		EnableDelayedNameRemoval: opts.has(featureDelayedNames),
+		EnableTypeAndUnitLabels:  opts.has(featureTypeUnitLabels),
+		UseStartTimestamps:       opts.has(featureStartTimes),
+		Parser:                   e.parser,
+	})
+	e.metrics = newMetrics(opts.Registerer, e)
+	active, err := openActiveFile(opts.ActiveQueries, opts.MaxConcurrency, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	e.active = active
+	for _, s := range active.suspects {
+		opts.Logger.Warn("query was running when the node went down",
+			"query", s.text, "started", s.started, "crashes", s.crashes)
+	}
+	return e, nil
+}
+
+// Close forgets the queries that are running; there should be none.
+func (e *Engine) Close() error { return errors.Join(e.active.close(), e.promql.Close()) }
+
+// QueryOptions of one query. The zero value is the engine's own options.
+type QueryOptions struct {
+	// LookbackDelta in place of the engine's; 0 is the engine's.
+	LookbackDelta time.Duration
+	// Timeout where it is shorter than the engine's; 0 is the engine's.
+	Timeout time.Duration
+	// PerStepStats asks for statistics of each step, as stats=all does.
+	PerStepStats bool
+	// UseStartTimestamps in place of the engine's feature; nil is the engine's.
+	UseStartTimestamps *bool
+}
+
+// Window is the times of a range query.
+type Window struct {
+	Start, End time.Time
+	Step       time.Duration
+}
+
+// Result of a query. The value stays valid until Close.
+type Result struct {
+	Value    parser.Value
+	Warnings annotations.Annotations
+	Stats    *stats.Statistics
+
+	query *query
+}
+
+// Close gives back the memory of the value and what it counted for in the node's budget.
+func (r *Result) Close() { r.query.Close() }
+
+// Instant evaluates expr at t. An error has a kind, see KindOf. The caller closes the result.
+func (e *Engine) Instant(ctx context.Context, expr string, t time.Time, opts QueryOptions) (*Result, error) {
+	return e.run(ctx, instant, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
+		return e.NewInstantQuery(ctx, q, qo, expr, t)
+	})
+}
+
+// Range evaluates expr at each step of the window. An error has a kind, see KindOf. The caller
+// closes the result.
+func (e *Engine) Range(ctx context.Context, expr string, w Window, opts QueryOptions) (*Result, error) {
+	return e.run(ctx, ranged, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
+		return e.NewRangeQuery(ctx, q, qo, expr, w.Start, w.End, w.Step)
+	})
+}
+
+func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
+	build func(promstorage.Queryable, promql.QueryOpts) (promql.Query, error),
+) (*Result, error) {
+	begin := time.Now()
+	own := &queryable{engine: e, account: e.memory.account(e.opts.MaxQueryBytes), lookback: opts.LookbackDelta}
+	if own.lookback <= 0 {
+		own.lookback = e.opts.LookbackDelta
+	}
+	built, err := build(own, promql.NewPrometheusQueryOpts(opts.PerStepStats, opts.LookbackDelta, opts.UseStartTimestamps))
+	if err != nil {
+		e.metrics.observe(k, err, begin)
+		return nil, err
+	}
+	q := built.(*query)
+	q.account = own.account
+	if opts.Timeout > 0 {
+		q.timeout = min(q.timeout, opts.Timeout)
+	}
+	res := q.Exec(ctx)
+	e.metrics.observe(k, res.Err, begin)
+	if res.Err != nil {
+		q.Close()
+		return nil, res.Err
+	}
+	own.account.resize(resultBytes(res.Value))
+	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), query: q}, nil
+}
+
+// NewInstantQuery prepares a query over any Queryable, under the engine's limits. It makes Engine a
+// promql.QueryEngine, for rules and test scripts; Instant is the way to ask the nodes.
+func (e *Engine) NewInstantQuery(ctx context.Context, q promstorage.Queryable, opts promql.QueryOpts,
+	expr string, t time.Time,
+) (promql.Query, error) {
+	return e.prepare(expr, func() (promql.Query, error) {
+		return e.promql.NewInstantQuery(ctx, q, opts, expr, t)
+	})
+}
+
+// NewRangeQuery is NewInstantQuery for a range of times.
+func (e *Engine) NewRangeQuery(ctx context.Context, q promstorage.Queryable, opts promql.QueryOpts,
+	expr string, start, end time.Time, step time.Duration,
+) (promql.Query, error) {
+	if err := e.checkWindow(Window{start, end, step}); err != nil {
+		return nil, err
+	}
+	return e.prepare(expr, func() (promql.Query, error) {
+		return e.promql.NewRangeQuery(ctx, q, opts, expr, start, end, step)
+	})
+}
+
+func (e *Engine) prepare(expr string, build func() (promql.Query, error)) (promql.Query, error) {
+	if err := e.scan(expr); err != nil {
+		return nil, err
+	}
+	if err := e.active.refuse(expr, time.Now()); err != nil {
+		return nil, err
+	}
+	built, err := build()
+	if err != nil {
+		return nil, &Error{Kind: BadData, Err: err}
+	}
+	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout}
+	if err := e.checkTree(built.Statement()); err != nil {
+		q.Close()
+		return nil, err
+	}
+	return q, nil
+}
+
+// checkWindow refuses a range query that asks for too many points, with Prometheus' words.
+func (e *Engine) checkWindow(w Window) error {
+	switch {
+	case w.Step <= 0:
+		return badData("zero or negative query resolution step widths are not accepted. Try a positive integer")
+	case w.End.Before(w.Start):
+		return badData("end timestamp must not be before start time")
+	}
+	if points := int64(w.End.Sub(w.Start) / w.Step); points > int64(e.opts.MaxPoints) {
+		return limitError(BadData, limitPoints, int64(e.opts.MaxPoints), "exceeded maximum resolution of %d points per timeseries."+
+			" Try decreasing the query resolution (?step=XX)", e.opts.MaxPoints)
+	}
+	return nil
+}
+
+func (e *Engine) subqueryStep() time.Duration { return max(e.opts.SubqueryStep(), time.Millisecond) }
+
+// ParseExpr parses an expression within the limits on its text.
+func (e *Engine) ParseExpr(text string) (parser.Expr, error) {
+	if err := e.scan(text); err != nil {
+		return nil, err
+	}
+	expr, err := e.parser.ParseExpr(text)
+	if err != nil {
+		return nil, &Error{Kind: BadData, Err: err}
+	}
+	return expr, nil
+}
+
+// ParseSelector parses a selector such as up{job="x"} within the limits on its text.
+func (e *Engine) ParseSelector(text string) ([]*labels.Matcher, error) {
+	if err := e.scan(text); err != nil {
+		return nil, err
+	}
+	ms, err := e.parser.ParseMetricSelector(text)
+	if err != nil {
+		return nil, &Error{Kind: BadData, Err: err}
+	}
+	return ms, nil
+}
+
+// NewMatcher makes a matcher within the limits on regular expressions.
+func (e *Engine) NewMatcher(t labels.MatchType, name, value string) (*labels.Matcher, error) {
+	if t == labels.MatchRegexp || t == labels.MatchNotRegexp {
+		budget := e.newRegexBudget()
+		if err := budget.spend(value); err != nil {
+			return nil, err
+		}
+	}
+	m, err := labels.NewMatcher(t, name, value)
+	if err != nil {
+		return nil, &Error{Kind: BadData, Err: err}
+	}
+	return m, nil
+}
+
+// Queryable gives the series of all nodes to Prometheus' libraries. What a querier reads counts
+// towards the limits on bytes and series until it is closed; its errors have kinds, see KindOf.
+func (e *Engine) Queryable() promstorage.SampleAndChunkQueryable { return &queryable{engine: e} }
+
+// Exemplars returns the exemplars of series that match all matchers of any of the sets.
+func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+	found, err := e.local.Exemplars(ctx, mint, maxt, ms...)
+	if err != nil {
+		return nil, fmt.Errorf("select exemplars: %w", err)
+	}
+	return found, nil
+}
+
+// Metadata returns what is known of each metric family.
+func (e *Engine) Metadata(ctx context.Context) []frame.Metadata { return e.local.Metadata(ctx) }

@@ -1,0 +1,48 @@
+package querier
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// gate lets so many queries run, so many wait in the order they came, and refuses the rest.
+type gate struct {
+	free      chan int // slots nobody is in
+	slots     int
+	maxQueued int64
+	queued    atomic.Int64
+}
+
+func newGate(slots, maxQueued int) *gate {
+	g := &gate{free: make(chan int, slots), slots: slots, maxQueued: int64(maxQueued)}
+	for i := range slots {
+		g.free <- i
+	}
+	return g
+}
+
+// enter waits for a slot, which the caller leaves.
+func (g *gate) enter(ctx context.Context) (slot int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	select {
+	case slot = <-g.free:
+		return slot, nil
+	default:
+	}
+	defer g.queued.Add(-1)
+	if g.queued.Add(1) > g.maxQueued {
+		return 0, limitError(TooMany, limitQueued, g.maxQueued, "%d queries run and too many wait", g.slots)
+	}
+	select {
+	case slot = <-g.free:
+		return slot, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (g *gate) leave(slot int) { g.free <- slot }
+
+func (g *gate) running() int { return g.slots - len(g.free) }

@@ -1,0 +1,107 @@
+package leaf
+
+import (
+	"context"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Store is what a node holds. Series come in the order of series.Compare, names and values sorted.
+type Store interface {
+	Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error)
+	LabelNames(ctx context.Context, sel series.Selector) ([]string, error)
+	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
+	// Exemplars returns those of series that match all matchers of any of the sets.
+	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
+	Metadata(ctx context.Context) []frame.Metadata
+}
+
+// Leaf answers from a Store, until the context ends.
+type Leaf struct{ store Store }
+
+// New returns a Leaf over store.
+func New(store Store) *Leaf { return &Leaf{store: store} }
+
+// Select returns the series that match; the set stops with the context.
+func (l *Leaf) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	set, err := l.store.Select(ctx, bounded(ctx, sel))
+	if err != nil {
+		return nil, err
+	}
+	return &seriesSet{SeriesSet: set, ctx: ctx}, nil
+}
+
+// LabelNames returns the names of the labels of the series that match.
+func (l *Leaf) LabelNames(ctx context.Context, sel series.Selector) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.LabelNames(ctx, bounded(ctx, sel))
+}
+
+// LabelValues returns the values of one label of the series that match.
+func (l *Leaf) LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.LabelValues(ctx, name, bounded(ctx, sel))
+}
+
+// Exemplars returns the exemplars of the series that match all matchers of any of the sets.
+func (l *Leaf) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.Exemplars(ctx, mint, maxt, ms...)
+}
+
+// Metadata returns what is known of each metric family.
+func (l *Leaf) Metadata(ctx context.Context) []frame.Metadata { return l.store.Metadata(ctx) }
+
+// bounded makes Take fail once the context has ended, so that loops which ask for nothing else
+// stop as well.
+func bounded(ctx context.Context, sel series.Selector) series.Selector {
+	take := sel.Take
+	sel.Take = func(bytes int64) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if take == nil {
+			return nil
+		}
+		return take(bytes)
+	}
+	return sel
+}
+
+// checkEvery is how many series pass between two looks at the context.
+const checkEvery = 64
+
+type seriesSet struct {
+	chunk.SeriesSet
+	ctx  context.Context
+	seen int
+	err  error
+}
+
+func (s *seriesSet) Next() bool {
+	if s.seen%checkEvery == 0 && s.err == nil {
+		s.err = s.ctx.Err()
+	}
+	s.seen++
+	return s.err == nil && s.SeriesSet.Next()
+}
+
+func (s *seriesSet) Err() error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.SeriesSet.Err()
+}

@@ -1,0 +1,87 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// query is a promql query that waits for its turn, is known to the active file while it runs, and
+// whose errors have kinds.
+type query struct {
+	promql.Query
+	engine  *Engine
+	text    string
+	timeout time.Duration
+	account *account // nil when the Queryable is not ours, or keeps its own
+}
+
+// Exec waits for a slot and evaluates. The timeout covers both.
+func (q *query) Exec(ctx context.Context) *promql.Result {
+	e := q.engine
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	slot, err := e.gate.enter(ctx)
+	if err != nil {
+		return &promql.Result{Err: e.explain(err)}
+	}
+	defer e.gate.leave(slot)
+	e.active.begin(slot, q.text, time.Now())
+	defer e.active.end(slot)
+	res := q.Query.Exec(ctx)
+	res.Err = e.explain(res.Err)
+	return res
+}
+
+// Close gives the query's memory back.
+func (q *query) Close() {
+	q.Query.Close()
+	q.account.close()
+}
+
+// explain gives the errors of promql their kinds, and names the limits that caused them.
+func (e *Engine) explain(err error) error {
+	var (
+		own     *Error
+		samples promql.ErrTooManySamples
+		storage promql.ErrStorage
+	)
+	switch {
+	case err == nil, errors.As(err, &own):
+		return err
+	case errors.As(err, &samples):
+		return limitError(Execution, limitSamples, int64(e.opts.MaxSamples), "%s", err)
+	case errors.As(err, &storage):
+		return &Error{Kind: Internal, Err: err}
+	}
+	switch kind := KindOf(err); kind {
+	case Timeout, Canceled:
+		return &Error{Kind: kind, Err: err}
+	}
+	return &Error{Kind: Execution, Err: err}
+}
+
+// The sizes of points in memory; a histogram's is what promql counts it for at most times a sample.
+const pointBytes = 16
+
+// resultBytes is about how much memory a result holds.
+func resultBytes(v parser.Value) int64 {
+	const seriesBytes = 256 // its labels and headers
+	switch v := v.(type) {
+	case promql.Matrix:
+		n := int64(0)
+		for _, s := range v {
+			n += seriesBytes + int64(len(s.Floats))*pointBytes
+			for _, h := range s.Histograms {
+				n += pointBytes + int64(h.H.Size())
+			}
+		}
+		return n
+	case promql.Vector:
+		return int64(len(v)) * (seriesBytes + pointBytes)
+	}
+	return 0
+}

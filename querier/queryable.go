@@ -1,0 +1,232 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	promstorage "github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/barograph-db/barograph/querier/merge"
+	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// queryable is the way from Prometheus' interfaces to plan, fanout, leaf and merge.
+type queryable struct {
+	engine *Engine
+	// account of the query that asks; nil gives each querier its own.
+	account *account
+	// lookback of the query that asks; 0 when nothing is going to be evaluated.
+	lookback time.Duration
+}
+
+// Querier reads samples.
+func (q *queryable) Querier(mint, maxt int64) (promstorage.Querier, error) {
+	return &querier{q.labelQuerier(mint, maxt)}, nil
+}
+
+// ChunkQuerier reads chunks.
+func (q *queryable) ChunkQuerier(mint, maxt int64) (promstorage.ChunkQuerier, error) {
+	return &chunkQuerier{q.labelQuerier(mint, maxt)}, nil
+}
+
+func (q *queryable) labelQuerier(mint, maxt int64) *labelQuerier {
+	l := &labelQuerier{engine: q.engine, account: q.account, lookback: q.lookback.Milliseconds(), mint: mint, maxt: maxt}
+	if l.account == nil {
+		l.account = q.engine.memory.account(q.engine.opts.MaxQueryBytes)
+		l.owner = true
+	}
+	return l
+}
+
+// labelQuerier is the common part of both kinds of queriers. As Prometheus asks for, one goroutine
+// uses it at a time.
+type labelQuerier struct {
+	engine     *Engine
+	account    *account
+	owner      bool // of the account
+	lookback   int64
+	mint, maxt int64
+	sets       []chunk.SeriesSet // to be closed
+}
+
+type querier struct{ *labelQuerier }
+
+type chunkQuerier struct{ *labelQuerier }
+
+// Select reads the series that match once the set is asked for the first.
+func (q *querier) Select(ctx context.Context, sorted bool, hints *promstorage.SelectHints, ms ...*labels.Matcher) promstorage.SeriesSet {
+	return &lazySet{open: func() promstorage.SeriesSet {
+		set, opts, err := q.read(ctx, sorted, hints, ms)
+		if err != nil {
+			return promstorage.ErrSeriesSet(err)
+		}
+		return merge.NewSeriesSet(ctx, set, opts)
+	}}
+}
+
+// Select is querier.Select for chunks.
+func (q *chunkQuerier) Select(ctx context.Context, sorted bool, hints *promstorage.SelectHints, ms ...*labels.Matcher) promstorage.ChunkSeriesSet {
+	set, opts, err := q.read(ctx, sorted, hints, ms)
+	if err != nil {
+		return promstorage.ErrChunkSeriesSet(err)
+	}
+	return merge.NewChunkSeriesSet(set, opts)
+}
+
+// read plans a selection and carries it out.
+func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage.SelectHints, ms []*labels.Matcher) (chunk.SeriesSet, merge.Options, error) {
+	if hints == nil {
+		hints = &promstorage.SelectHints{Start: q.mint, End: q.maxt}
+	}
+	opts := merge.Options{Mint: hints.Start, Maxt: hints.End, WholeChunks: hints.DisableTrimming, Sorted: sorted}
+	name := selectorText(ms)
+	sel := series.Selector{
+		Mint: hints.Start, Maxt: hints.End, Matchers: ms,
+		SkipChunks: hints.Func == "series",
+		Limit:      hints.Limit,
+		Take:       func(n int64) error { return q.account.take(n, name) },
+	}
+	p := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, q.engine.view)
+	sets, err := q.engine.fanout.Select(ctx, p, sel)
+	if err != nil {
+		return nil, opts, q.engine.storageError(err)
+	}
+	set := merge.Sets(sets)
+	q.sets = append(q.sets, set)
+	opts.Hold = func(s chunk.Series) error { return q.hold(s, hints, name) }
+	return set, opts, nil
+}
+
+// seriesBytes is what a series costs beside its labels and chunks, all forms of it together.
+const seriesBytes = 256
+
+// hold counts a series before it is handed on, with the points it may be evaluated to.
+func (q *labelQuerier) hold(s chunk.Series, hints *promstorage.SelectHints, selector string) error {
+	if err := q.account.count(q.engine.opts.MaxSeries, selector); err != nil {
+		return err
+	}
+	bytes := 0
+	for _, c := range s.Chunks {
+		bytes += len(c.Data)
+	}
+	q.engine.metrics.series.Inc()
+	q.engine.metrics.bytes.Add(float64(bytes))
+	n := int64(seriesBytes+2*len(s.Labels)) + points(s.Chunks, hints, q.lookback)*pointBytes
+	return q.account.take(n, selector)
+}
+
+// points is at how many steps a series with these chunks has a value.
+func points(chunks []chunk.Chunk, hints *promstorage.SelectHints, lookback int64) int64 {
+	if lookback == 0 || len(chunks) == 0 {
+		return 0
+	}
+	if hints.Step == 0 {
+		return 1
+	}
+	mint, maxt := chunks[0].MinT, chunks[0].MaxT
+	for _, c := range chunks {
+		maxt = max(maxt, c.MaxT)
+	}
+	span := min(maxt+max(hints.Range, lookback), hints.End) - max(mint, hints.Start)
+	return max(span, 0)/hints.Step + 1
+}
+
+// LabelValues of the series that match.
+func (q *labelQuerier) LabelValues(ctx context.Context, name string, hints *promstorage.LabelHints, ms ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	p, sel := q.labelPlan(hints, ms)
+	values, err := q.engine.fanout.LabelValues(ctx, p, name, sel)
+	return q.limit(values, hints), nil, q.engine.storageError(err)
+}
+
+// LabelNames of the series that match.
+func (q *labelQuerier) LabelNames(ctx context.Context, hints *promstorage.LabelHints, ms ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	p, sel := q.labelPlan(hints, ms)
+	names, err := q.engine.fanout.LabelNames(ctx, p, sel)
+	return q.limit(names, hints), nil, q.engine.storageError(err)
+}
+
+func (q *labelQuerier) labelPlan(hints *promstorage.LabelHints, ms []*labels.Matcher) (plan.Plan, series.Selector) {
+	name := selectorText(ms)
+	sel := series.Selector{
+		Mint: q.mint, Maxt: q.maxt, Matchers: ms,
+		Take: func(n int64) error { return q.account.take(n, name) },
+	}
+	if hints != nil {
+		sel.Limit = hints.Limit
+	}
+	return plan.Make(plan.Query{Matchers: ms, Mint: q.mint, Maxt: q.maxt}, q.engine.view), sel
+}
+
+func (q *labelQuerier) limit(list []string, hints *promstorage.LabelHints) []string {
+	if hints != nil && hints.Limit > 0 && len(list) > hints.Limit {
+		return slices.Clip(list[:hints.Limit])
+	}
+	return list
+}
+
+// Close ends the life of what was selected.
+func (q *labelQuerier) Close() error {
+	var errs []error
+	for _, s := range q.sets {
+		errs = append(errs, s.Close())
+	}
+	q.sets = nil
+	if q.owner {
+		q.account.close()
+	}
+	return errors.Join(errs...)
+}
+
+// storageError gives an error from below its kind, and counts the limit it may name.
+func (e *Engine) storageError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Kind: KindOf(err), Err: err}
+}
+
+func selectorText(ms []*labels.Matcher) string {
+	const longest = 512
+	text := plan.Selector(ms)
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "..."
+	}
+	return text
+}
+
+// lazySet is a set that is opened when it is first asked, so that a query reads one selector after
+// the other and nothing that its evaluation never comes to.
+type lazySet struct {
+	open func() promstorage.SeriesSet
+	set  promstorage.SeriesSet
+}
+
+func (s *lazySet) Next() bool {
+	if s.set == nil {
+		s.set = s.open()
+	}
+	return s.set.Next()
+}
+
+func (s *lazySet) At() promstorage.Series { return s.set.At() }
+
+func (s *lazySet) Err() error {
+	if s.set == nil {
+		return nil
+	}
+	return s.set.Err()
+}
+
+func (s *lazySet) Warnings() annotations.Annotations {
+	if s.set == nil {
+		return nil
+	}
+	return s.set.Warnings()
+}
