@@ -45,6 +45,9 @@ func AppendBlock(dst []byte, p Part, s Section, block uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, block)
 }
 
+// SetBlock changes the block of a key that AppendBlock made alone in its slice.
+func SetBlock(key []byte, block uint32) { binary.BigEndian.PutUint32(key[partLen+1:], block) }
+
 // AppendPosting appends the key of the postings of a label.
 func AppendPosting[S ~string | ~[]byte](dst []byte, p Part, name, value S) []byte {
 	return append(AppendPostings(dst, p, name), value...)

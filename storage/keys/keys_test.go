@@ -153,6 +153,9 @@ func TestIndexSections(t *testing.T) {
 	_, end := PartSpan(Index, p)
 	require.Negative(t, bytes.Compare(ordered[len(ordered)-1], end))
 
+	other := AppendBlock(nil, p, Symbols, 0)
+	SetBlock(other, math.MaxUint32)
+	require.Equal(t, ordered[2], other)
 	k, err := ParseIndex(ordered[2])
 	require.NoError(t, err)
 	require.Equal(t, IndexKey{Part: p, Section: Symbols, Block: math.MaxUint32}, k)
