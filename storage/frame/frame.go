@@ -6,8 +6,9 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// Frame is a batch of samples in columns. Its slices belong to whoever filled it; a decoded frame
-// views the bytes it was decoded from.
+// Frame is a batch of samples in columns. Its slices belong to whoever filled it. The label bytes of
+// a decoded frame are views into what it was decoded from or into the frame's own memory: they are
+// gone with the next Decode or Reset.
 type Frame struct {
 	// Sender and Seq number the frames of a stream; both are 0 for a node's own.
 	Sender, Seq uint64
@@ -25,6 +26,8 @@ type Frame struct {
 	Histograms []Histogram
 	Exemplars  []Exemplar
 	Metadata   []Metadata
+
+	body []byte // Decompressed, of a decoded frame.
 }
 
 // SeriesDef says which labels a reference stands for.
@@ -81,7 +84,7 @@ func (f *Frame) Reset() {
 	*f = Frame{
 		Series: f.Series[:0], Refs: f.Refs[:0], Times: f.Times[:0], Values: f.Values[:0],
 		Starts: f.Starts[:0], Histograms: f.Histograms[:0], Exemplars: f.Exemplars[:0],
-		Metadata: f.Metadata[:0],
+		Metadata: f.Metadata[:0], body: f.body[:0],
 	}
 }
 
