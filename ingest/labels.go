@@ -41,8 +41,8 @@ func checkLabels(pairs []series.Pair, lim LabelLimits) (Reason, string) {
 	return 0, ""
 }
 
-// describe prints pairs as they came, clipped.
-func describe(pairs []series.Pair) string {
+// Describe prints pairs as they came, clipped.
+func Describe(pairs []series.Pair) string {
 	var b strings.Builder
 	b.WriteString("series {")
 	for i, p := range pairs {

@@ -384,7 +384,7 @@ func describeRun(b *Batch, run int) string {
 	if err != nil {
 		return err.Error()
 	}
-	return describe(pairs)
+	return Describe(pairs)
 }
 
 // runOf returns the run of float sample j of the frame.

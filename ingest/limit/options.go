@@ -1,6 +1,9 @@
 package limit
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Options are the limits; the keys of the config file, under barograph: limits:, stand beside
 // them. A zero takes the default. A negative value is no limit, except for the bytes of bodies and
@@ -17,6 +20,9 @@ type Options struct {
 	// InFlightBytes of all requests being worked on at once, compressed, decompressed and decoded;
 	// beyond it requests get 503 and Retry-After. Default 512 MiB.
 	InFlightBytes int64 `yaml:"in_flight_bytes"`
+
+	// BodyTime is how long a body may take to arrive, and each piece of an import; default 30 s.
+	BodyTime time.Duration `yaml:"body_time"`
 
 	// LabelsPerSeries is the most labels a series may have; default 128.
 	LabelsPerSeries int `yaml:"labels_per_series"`
@@ -54,6 +60,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.DecodedBytes, 128<<20)
 	setDefault(&o.ImportBytes, 16<<30)
 	setDefault(&o.InFlightBytes, 512<<20)
+	setDefault(&o.BodyTime, 30*time.Second)
 	setDefault(&o.LabelsPerSeries, 128)
 	setDefault(&o.LabelNameBytes, 1<<10)
 	setDefault(&o.LabelValueBytes, 8<<10)
@@ -66,7 +73,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.MetadataBytes, 8<<10)
 }
 
-func setDefault[T int | int64](p *T, v T) {
+func setDefault[T int | int64 | time.Duration](p *T, v T) {
 	if *p == 0 {
 		*p = v
 	}
@@ -83,6 +90,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("body_bytes %d is not between 1 and %d", o.BodyBytes, maxBody)
 	case o.DecodedBytes < 0 || o.DecodedBytes > maxBody:
 		return fmt.Errorf("decoded_bytes %d is not between 1 and %d", o.DecodedBytes, maxBody)
+	case o.BodyTime < 0:
+		return fmt.Errorf("body_time %s is not positive", o.BodyTime)
 	case o.HistogramBuckets < 0:
 		return fmt.Errorf("histogram_buckets %d is not positive", o.HistogramBuckets)
 	case o.InFlightBytes > 0 && o.InFlightBytes < o.BodyBytes:
