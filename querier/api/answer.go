@@ -135,8 +135,7 @@ func (d queryData) encode(b *body) {
 	case promql.Scalar:
 		b.buf = appendScalar(b.buf, v)
 	case promql.String:
-		b.buf = appendString(append(appendTime(append(b.buf, '['), v.T), ','), v.V)
-		b.buf = append(b.buf, ']')
+		b.buf = append(appendString(append(appendShortTime(append(b.buf, '['), v.T), ','), v.V), ']')
 	default:
 		panic(fmt.Sprintf("query result of type %T", v))
 	}
@@ -151,8 +150,13 @@ func (d queryData) encode(b *body) {
 
 // appendScalar differs from appendPoint in that a scalar never has an exponent.
 func appendScalar(dst []byte, s promql.Scalar) []byte {
-	dst = append(appendTime(append(dst, '['), s.T), ',', '"')
+	dst = append(appendShortTime(append(dst, '['), s.T), ',', '"')
 	return append(strconv.AppendFloat(dst, s.V, 'f', -1, 64), '"', ']')
+}
+
+// appendShortTime is the time of scalars and strings, which have only the decimals they need.
+func appendShortTime(dst []byte, t int64) []byte {
+	return strconv.AppendFloat(dst, float64(t)/1000, 'f', -1, 64)
 }
 
 func encodeVector(b *body, v promql.Vector) {

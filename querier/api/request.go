@@ -40,8 +40,14 @@ func newRequest(w http.ResponseWriter, r *http.Request, maxBytes int64) (request
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBytes)
 	}
-	// The memory bound is never met, so that no part of a form goes to a file.
-	if err := r.ParseMultipartForm(maxBytes + 1); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+	err := r.ParseForm()
+	if err == nil {
+		// The memory bound is never met, so that no part of a form goes to a file.
+		if err = r.ParseMultipartForm(maxBytes + 1); errors.Is(err, http.ErrNotMultipart) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return request{}, failf(badData, "error parsing form values: %w", err)
 	}
 	return request{Request: r, form: r.Form}, nil
