@@ -60,12 +60,21 @@ func (m *Mem) Add(entries ...Entry) {
 			m.mu.pairs.at(n).add(e.ID)
 			scratch = binary.AppendUvarint(scratch, uint64(n))
 		}
-		for int(e.ID/setPage) >= len(m.mu.sets) {
-			m.mu.sets = append(m.mu.sets, make([]string, setPage))
-		}
-		m.mu.sets[e.ID/setPage][e.ID%setPage] = string(scratch)
+		*m.placeLocked(e.ID) = string(scratch)
 		m.mu.all.add(e.ID)
 	}
+}
+
+// placeLocked is where the set of a number is kept. Pages that no number needs are not made.
+func (m *Mem) placeLocked(id uint32) *string {
+	for int(id/setPage) >= len(m.mu.sets) {
+		m.mu.sets = append(m.mu.sets, nil)
+	}
+	page := &m.mu.sets[id/setPage]
+	if *page == nil {
+		*page = make([]string, setPage)
+	}
+	return &(*page)[id%setPage]
 }
 
 // pairLocked returns the number of a label, which is new if need be.
@@ -92,11 +101,11 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 	poorer := map[uint32]bool{} // names that lost a value
 	for it := ids.Iterator(); it.HasNext(); {
 		id := it.Next()
-		set := m.setLocked(id)
-		if set == "" {
+		if !m.mu.all.has(id) {
 			continue
 		}
-		m.mu.sets[id/setPage][id%setPage] = ""
+		set := m.setLocked(id)
+		*m.placeLocked(id) = ""
 		m.mu.all.remove(id)
 		for n := range pairNumbers(set) {
 			p := m.mu.pairs.at(n)
@@ -121,7 +130,7 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 }
 
 func (m *Mem) setLocked(id uint32) string {
-	if int(id/setPage) >= len(m.mu.sets) {
+	if int(id/setPage) >= len(m.mu.sets) || m.mu.sets[id/setPage] == nil {
 		return ""
 	}
 	return m.mu.sets[id/setPage][id%setPage]

@@ -60,6 +60,14 @@ func (p *postings) remove(id uint32) {
 	}
 }
 
+func (p *postings) has(id uint32) bool {
+	if p.many != nil {
+		return p.many.set.Contains(id)
+	}
+	_, ok := slices.BinarySearch(p.few, id)
+	return ok
+}
+
 func (p *postings) len() int {
 	if p.many != nil {
 		return int(p.many.length)

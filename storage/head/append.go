@@ -1,0 +1,222 @@
+package head
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Append puts all samples of f in, and its exemplars and metadata; what is not taken is in the
+// result, in order, with exemplars counted on after the histograms. Definitions of series are not
+// looked at. Nothing of f is kept.
+func (h *Head) Append(f *frame.Frame) []frame.Rejected {
+	b := h.newBatch(f)
+	if window := h.opts.OutOfOrderWindow; window >= 0 {
+		if newest := h.maxTime.Load(); newest > noTime+window {
+			b.oldest = newest - window
+		}
+	}
+	order := b.byPage(f.Refs)
+	b.floats(order)
+	b.histograms()
+	b.exemplars(h.alive)
+	rejected := b.finish()
+	h.metadata.put(f.Metadata)
+	return rejected
+}
+
+// Replay is Append for a log: it defines the series of f under exactly their references first. keep
+// says for a timestamp whether it is still wanted; nil is all. What is not taken, because its
+// series is gone, was flushed or is in the log again under another reference.
+func (h *Head) Replay(f *frame.Frame, keep func(t int64) bool) error {
+	if len(f.Times) != len(f.Refs) || len(f.Values) != len(f.Refs) ||
+		len(f.Starts) != 0 && len(f.Starts) != len(f.Refs) {
+		return fmt.Errorf("replay a frame of %d refs, %d times, %d values and %d starts",
+			len(f.Refs), len(f.Times), len(f.Values), len(f.Starts))
+	}
+	if err := h.define(f.Series); err != nil {
+		return err
+	}
+	b := h.newBatch(f)
+	b.keep = keep
+	if order := b.byPage(f.Refs); len(order) >= parallelReplay {
+		h.replayParallel(b, order)
+	} else {
+		b.floats(order)
+	}
+	b.histograms()
+	b.exemplars(h.alive)
+	b.finish()
+	h.metadata.put(f.Metadata)
+	return nil
+}
+
+// parallelReplay is the number of samples in a frame above which several goroutines replay it.
+const parallelReplay = 16384
+
+// replayParallel splits the order at borders of pages, so that samples of one series stay in
+// order.
+func (h *Head) replayParallel(b *batch, order []uint32) {
+	refs := b.frame.Refs
+	slices.SortStableFunc(order, func(x, y uint32) int {
+		return cmp.Compare(refs[x].Index()/pageSeries, refs[y].Index()/pageSeries)
+	})
+	var workers sync.WaitGroup
+	for left := runtime.GOMAXPROCS(0); left > 0 && len(order) > 0; left-- {
+		n := len(order) / left
+		for ; n < len(order) && refs[order[n]].Index()/pageSeries == refs[order[max(n, 1)-1]].Index()/pageSeries; n++ {
+		}
+		part := order[:n]
+		order = order[n:]
+		workers.Go(func() {
+			worker := h.newBatch(b.frame)
+			worker.keep = b.keep
+			worker.floats(part)
+			worker.finish()
+		})
+	}
+	workers.Wait()
+}
+
+// batch is one call of Append or Replay on its way through the pages: what it knows of the sample
+// at hand, what it counted so far, and scratch space. Batches are used again.
+type batch struct {
+	head   *Head
+	frame  *frame.Frame
+	keep   func(t int64) bool // which samples are wanted; nil is all
+	oldest int64              // late samples before this are refused
+
+	// The slot of the sample at hand. start > end before the first.
+	start, end int64
+	here       *figure
+	quick      int64 // samples that went the quick way in that slot and are not in here yet
+	changes    map[int64]*figure
+
+	maxTime  int64
+	tally    tally
+	rejected []frame.Rejected
+
+	order, spare []uint32
+	bytes        []byte
+	chunks       []chunk.Chunk
+	drop         []bool
+	one          [1]chunk.Chunk
+	it           chunk.Iterator
+	builder      chunk.Builder
+}
+
+var batches = sync.Pool{New: func() any { return &batch{changes: map[int64]*figure{}} }}
+
+func (h *Head) newBatch(f *frame.Frame) *batch {
+	b := batches.Get().(*batch)
+	b.head, b.frame = h, f
+	b.oldest, b.maxTime = math.MinInt64, noTime
+	b.start, b.end = 0, noTime
+	return b
+}
+
+// finish adds what the batch counted to the head's figures and gives the batch up.
+func (b *batch) finish() []frame.Rejected {
+	h := b.head
+	b.settle()
+	if len(b.changes) > 0 {
+		h.slots.apply(b.changes)
+		clear(b.changes)
+	}
+	for t := h.maxTime.Load(); b.maxTime > t && !h.maxTime.CompareAndSwap(t, b.maxTime); {
+		t = h.maxTime.Load()
+	}
+	h.metrics.add(&b.tally)
+	rejected := b.rejected
+	slices.SortFunc(rejected, func(x, y frame.Rejected) int { return cmp.Compare(x.Index, y.Index) })
+	b.tally, b.rejected, b.head, b.frame, b.keep, b.here = tally{}, nil, nil, nil, nil, nil
+	b.one[0] = chunk.Chunk{}
+	b.it.Reset(nil)
+	clear(b.chunks[:cap(b.chunks)]) // Chunks are no scratch space: others hold their bytes.
+	batches.Put(b)
+	return rejected
+}
+
+func (b *batch) byPage(refs []series.Ref) []uint32 {
+	b.order, b.spare = byPage(b.order, b.spare, refs, len(*b.head.pages.Load()))
+	return b.order
+}
+
+func (b *batch) reject(index int, reason frame.Reason) {
+	b.rejected = append(b.rejected, frame.Rejected{Index: index, Reason: reason})
+	b.tally.rejected[reason]++
+}
+
+// floats puts the float samples at these places of the frame in, run by run.
+func (b *batch) floats(order []uint32) {
+	refs := b.frame.Refs
+	for len(order) > 0 {
+		number := refs[order[0]].Index() / pageSeries
+		n := 1
+		for n < len(order) && refs[order[n]].Index()/pageSeries == number {
+			n++
+		}
+		if p := b.head.page(number * pageSeries); p != nil {
+			p.mu.Lock()
+			b.run(p, order[:n])
+			p.mu.Unlock()
+		} else {
+			for _, i := range order[:n] {
+				b.reject(int(i), frame.UnknownRef)
+			}
+		}
+		order = order[n:]
+	}
+}
+
+// run puts float samples in whose series live in p. The branch is the quick way: all that a sample
+// must be for that is checked there.
+func (b *batch) run(p *page, order []uint32) {
+	refs, times, values, starts := b.frame.Refs, b.frame.Times, b.frame.Values, b.frame.Starts
+	for _, i := range order {
+		ref, t := refs[i], times[i]
+		if b.keep != nil && !b.keep(t) {
+			continue
+		}
+		j := ref.Index() % pageSeries
+		a := &p.mu.open[j]
+		if last := a.LastT(); p.mu.gate[j] == ref.Generation() && t > last && last >= b.start && t < b.end &&
+			uint(a.Len()-1) < chunk.MaxSamples-1 && (len(starts) == 0 || starts[i] == 0) {
+			a.Append(t, values[i])
+			b.quick++
+			b.maxTime = max(b.maxTime, t)
+			continue
+		}
+		s := series.Sample{T: t, V: values[i]}
+		if len(starts) > 0 {
+			s.ST = starts[i]
+		}
+		if reason := b.put(p, ref, s); reason != 0 {
+			b.reject(int(i), reason)
+		}
+	}
+}
+
+func (b *batch) histograms() {
+	for i, hs := range b.frame.Histograms {
+		if b.keep != nil && !b.keep(hs.T) {
+			continue
+		}
+		reason := frame.UnknownRef
+		if p := b.head.page(hs.Ref.Index()); p != nil {
+			p.mu.Lock()
+			reason = b.put(p, hs.Ref, series.Sample{T: hs.T, ST: hs.ST, H: hs.H, FH: hs.FH})
+			p.mu.Unlock()
+		}
+		if reason != 0 {
+			b.reject(len(b.frame.Refs)+i, reason)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package head
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// errRecord marks bytes that are no record of a checkpoint.
+var errRecord = errors.New("checkpoint record is corrupt")
+
+// LoadCheckpoint takes in a record. keep says for a timestamp whether it is still wanted, and must
+// say so of all later ones then; nil is all. A chunk stays whole if its last sample is wanted. The
+// record is not kept. After an error, part of it may be in the head.
+func (h *Head) LoadCheckpoint(record []byte, keep func(t int64) bool) error {
+	if len(record) < recordHeader || record[0] != recordVersion {
+		return fmt.Errorf("%w: %d bytes of unknown version", errRecord, len(record))
+	}
+	body := record[recordHeader:]
+	switch record[1] {
+	case recordGeneration:
+		gen, ok := cutUvarint(&body)
+		if !ok || gen == 0 || gen > math.MaxUint32 || len(body) > 0 {
+			return fmt.Errorf("%w: generation %d", errRecord, gen)
+		}
+		h.creation.Lock()
+		h.generation.Store(max(h.generation.Load(), uint32(gen)))
+		h.creation.Unlock()
+		return nil
+	case recordSeries:
+		return h.loadSeries(body, keep)
+	case recordFrame:
+		var f frame.Frame
+		if err := frame.Decode(&f, body); err != nil {
+			return fmt.Errorf("%w: %w", errRecord, err)
+		}
+		if len(f.Series)+f.Samples() > 0 {
+			return fmt.Errorf("%w: frame with samples", errRecord)
+		}
+		b := h.newBatch(&f)
+		b.exemplars(func(series.Ref) bool { return true }) // Their series may come later.
+		b.finish()
+		h.metadata.put(f.Metadata)
+		return nil
+	}
+	return fmt.Errorf("%w: kind %d", errRecord, record[1])
+}
+
+func (h *Head) loadSeries(body []byte, keep func(t int64) bool) error {
+	var (
+		entries []entry
+		chunks  []chunk.Chunk // all entries' closed ones
+	)
+	for len(body) > 0 {
+		e, rest, err := cutEntry(&chunks, body)
+		if err != nil {
+			return err
+		}
+		entries, body = append(entries, e), rest
+	}
+	defs := make([]frame.SeriesDef, len(entries))
+	for i, e := range entries {
+		defs[i] = frame.SeriesDef{Ref: e.ref, Labels: e.labels}
+	}
+	if err := h.define(defs); err != nil {
+		return err
+	}
+	b := h.newBatch(&frame.Frame{})
+	b.keep = keep
+	defer b.finish()
+	for _, e := range entries {
+		p, j := h.page(e.ref.Index()), e.ref.Index()%pageSeries
+		if p == nil {
+			continue
+		}
+		p.mu.Lock()
+		var err error
+		if p.mu.state[j].gen == e.ref.Generation() {
+			err = b.restore(p, j, e)
+		}
+		p.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("%w: series %s: %w", errRecord, e.labels, err)
+		}
+	}
+	return nil
+}
+
+// cutEntry takes an entry off the front of body, which it views.
+func cutEntry(chunks *[]chunk.Chunk, body []byte) (e entry, rest []byte, err error) {
+	short := fmt.Errorf("%w: entry cut short", errRecord)
+	n, ok := cutUvarint(&body)
+	gen, ok2 := cutUvarint(&body)
+	ls, ok3 := cutBytes(&body)
+	if !ok || !ok2 || !ok3 || n >= maxSeries || gen > math.MaxUint32 {
+		return e, nil, short
+	}
+	e.ref, e.labels = series.MakeRef(uint32(n), uint32(gen)), series.Labels(ls)
+	lastT, size := binary.Varint(body)
+	if size <= 0 {
+		return e, nil, short
+	}
+	e.lastT, body = lastT, body[size:]
+	closedRow, ok := cutBytes(&body)
+	openRow, ok2 := cutBytes(&body)
+	if !ok || !ok2 {
+		return e, nil, short
+	}
+	from := len(*chunks)
+	if *chunks, err = chunk.DecodeRow(*chunks, closedRow); err != nil {
+		return e, nil, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	to := len(*chunks)
+	if *chunks, err = chunk.DecodeRow(*chunks, openRow); err != nil {
+		return e, nil, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	e.closed = (*chunks)[from:to:to]
+	switch open := (*chunks)[to:]; len(open) {
+	case 0:
+	case 1:
+		e.open = open[0]
+	default:
+		return e, nil, fmt.Errorf("%w: %d open chunks", errRecord, len(open))
+	}
+	return e, body, nil
+}
+
+// restore gives a series its chunks back. What it may have from another entry stays.
+func (b *batch) restore(p *page, j uint32, e entry) error {
+	st := &p.mu.state[j]
+	for _, c := range e.closed {
+		if err := b.restoreClosed(st, c); err != nil {
+			return err
+		}
+	}
+	st.lastT = max(st.lastT, e.lastT)
+	if st.lastT != noTime {
+		b.maxTime = max(b.maxTime, st.lastT)
+	}
+	if e.open.Samples == 0 || b.keep != nil && !b.keep(e.open.MaxT) {
+		return nil
+	}
+	if _, _, busy := p.openRange(j); busy || e.open.MaxT != e.lastT || !b.oneSlot(e.open) {
+		return b.restoreClosed(st, e.open)
+	}
+	if e.open.Enc == chunk.XOR {
+		if err := p.mu.open[j].Resume(e.open); err != nil {
+			return err
+		}
+	} else if err := st.needBuilder().Resume(e.open); err != nil {
+		st.side.builder = nil
+		return err
+	}
+	b.pushTaken(st)
+	p.setGate(j)
+	if _, last, ok := p.openRange(j); !ok || last != e.open.MaxT {
+		return fmt.Errorf("open chunk ends at %d, not at %d", last, e.open.MaxT)
+	}
+	f := b.figure(floorSlot(e.open.MinT, b.head.opts.SlotMillis))
+	f.samples += int64(e.open.Samples)
+	f.minT = min(f.minT, e.open.MinT)
+	return nil
+}
+
+func (b *batch) restoreClosed(st *state, c chunk.Chunk) error {
+	if b.keep != nil && !b.keep(c.MaxT) {
+		return nil
+	}
+	if !b.oneSlot(c) {
+		return fmt.Errorf("chunk from %d to %d is not within a slot", c.MinT, c.MaxT)
+	}
+	c.Data = bytes.Clone(c.Data)
+	st.closed = newClosed(c, st.closed)
+	b.tally.closed++
+	b.count(st.closed, 1)
+	return nil
+}
+
+func (b *batch) oneSlot(c chunk.Chunk) bool {
+	slot := b.head.opts.SlotMillis
+	return floorSlot(c.MinT, slot) == floorSlot(c.MaxT, slot)
+}
+
+func cutUvarint(b *[]byte) (uint64, bool) {
+	x, n := binary.Uvarint(*b)
+	if n <= 0 {
+		return 0, false
+	}
+	*b = (*b)[n:]
+	return x, true
+}
+
+func cutBytes(b *[]byte) ([]byte, bool) {
+	n, ok := cutUvarint(b)
+	if !ok || n > uint64(len(*b)) {
+		return nil, false
+	}
+	field := (*b)[:n:n]
+	*b = (*b)[n:]
+	return field, true
+}

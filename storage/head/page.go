@@ -1,0 +1,136 @@
+package head
+
+import (
+	"sync"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+const pageSeries = 256
+
+// page holds the series of 256 neighbouring indexes. What an append touches lies in arrays of its
+// own, so that frames in order of arrival walk memory in order.
+type page struct {
+	mu struct {
+		// open are the open chunks of plain floats. They come first so that each is a cache line.
+		open [pageSeries]chunk.XORAppender
+		// gate is the series' generation if its next plain float goes to open, zero if not.
+		gate  [pageSeries]uint32
+		state [pageSeries]state
+		sync.Mutex
+	}
+}
+
+// state is what a series has beside its open chunk. gen and fp change only under the directory's
+// lock as well, so that either lock is enough to read them.
+type state struct {
+	fp     series.Fingerprint
+	lastT  int64   // of the newest sample in order, unless open has a newer one; noTime before it
+	closed *closed // the newest first, except that late ones come as they do
+	side   *side
+	gen    uint32 // zero: no series lives here
+}
+
+// side is what only some series have. Of builder and the page's open chunk at most one has
+// samples.
+type side struct {
+	builder *chunk.Builder  // the open chunk of anything but plain floats
+	late    []series.Sample // by time, one for each timestamp
+}
+
+// closed is a closed chunk: chunk.Chunk without its air.
+type closed struct {
+	next     *closed
+	data     []byte
+	minT     int64
+	span     uint32 // from minT to the last sample; a slot fits in it
+	samples  uint16
+	enc      chunk.Encoding
+	flushing bool
+}
+
+func newClosed(c chunk.Chunk, next *closed) *closed {
+	return &closed{
+		next: next, data: c.Data, minT: c.MinT, span: uint32(c.MaxT - c.MinT),
+		samples: uint16(c.Samples), enc: c.Enc,
+	}
+}
+
+func (c *closed) maxT() int64 { return c.minT + int64(c.span) }
+
+func (c *closed) chunk() chunk.Chunk {
+	return chunk.Chunk{
+		Enc: c.enc, Samples: int(c.samples), MinT: c.minT, MaxT: c.maxT(), Data: c.data,
+	}
+}
+
+func (c *closed) overlaps(mint, maxt int64) bool { return c.minT <= maxt && c.maxT() >= mint }
+
+// lastT is the time of the newest sample in order.
+func (p *page) lastT(j uint32) int64 {
+	if a := &p.mu.open[j]; a.Len() > 0 {
+		return a.LastT()
+	}
+	return p.mu.state[j].lastT
+}
+
+// builder is the builder with an open chunk, nil if there is none.
+func (st *state) builder() *chunk.Builder {
+	if st.side == nil || st.side.builder == nil || st.side.builder.Len() == 0 {
+		return nil
+	}
+	return st.side.builder
+}
+
+// late are the late samples not in a chunk yet.
+func (st *state) late() []series.Sample {
+	if st.side == nil {
+		return nil
+	}
+	return st.side.late
+}
+
+func (st *state) needSide() *side {
+	if st.side == nil {
+		st.side = &side{}
+	}
+	return st.side
+}
+
+// openRange is the time range of the open chunk, of whichever kind.
+func (p *page) openRange(j uint32) (mint, maxt int64, ok bool) {
+	if a := &p.mu.open[j]; a.Len() > 0 {
+		return a.MinT(), a.LastT(), true
+	}
+	if b := p.mu.state[j].builder(); b != nil {
+		return b.MinT(), b.LastT(), true
+	}
+	return 0, 0, false
+}
+
+// snapshot appends a copy of the open chunk's bytes to dst and returns the chunk that views them.
+func (p *page) snapshot(j uint32, dst []byte) (chunk.Chunk, []byte) {
+	if a := &p.mu.open[j]; a.Len() > 0 {
+		return a.Snapshot(dst)
+	}
+	if b := p.mu.state[j].builder(); b != nil {
+		return b.Open(dst)
+	}
+	return chunk.Chunk{}, dst
+}
+
+// empty reports whether the series has no samples at all.
+func (p *page) empty(j uint32) bool {
+	st := &p.mu.state[j]
+	return p.mu.open[j].Len() == 0 && st.closed == nil && st.builder() == nil && len(st.late()) == 0
+}
+
+// setGate opens or shuts the quick way for the series, as its state asks.
+func (p *page) setGate(j uint32) {
+	st := &p.mu.state[j]
+	p.mu.gate[j] = st.gen
+	if st.builder() != nil {
+		p.mu.gate[j] = 0
+	}
+}

@@ -1,0 +1,216 @@
+package head
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/index"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Select returns the series that match and have samples in the time range, sorted by
+// series.Compare, with their chunks that overlap it; those being flushed are among them. The
+// result is a snapshot: closed chunks are shared, open ones copied.
+//
+// Series are read page by page: first what they will take is measured and asked for, then it is
+// copied, each under the page's lock.
+func (h *Head) Select(sel series.Selector) ([]chunk.Series, error) {
+	generation := h.generation.Load() // What is created later in the place of a match, is none.
+	ids, err := index.Select(h.matching(sel.Take), sel.Matchers)
+	if err != nil {
+		return nil, err
+	}
+	g := gather{head: h, sel: sel, generation: generation}
+	buf := make([]uint32, 4*pageSeries)
+	var ahead []uint32
+	for it := ids.ManyIterator(); ; {
+		if len(ahead) == 0 {
+			if ahead = buf[:it.NextMany(buf)]; len(ahead) == 0 {
+				break
+			}
+		}
+		number := ahead[0] / pageSeries
+		n := 1
+		for n < len(ahead) && ahead[n]/pageSeries == number {
+			n++
+		}
+		if p := h.page(ahead[0]); p != nil {
+			if err := g.page(p, ahead[:n]); err != nil {
+				return nil, err
+			}
+		}
+		if sel.Limit > 0 && len(g.found) >= sel.Limit {
+			g.found = g.found[:sel.Limit]
+			break
+		}
+		ahead = ahead[n:]
+	}
+	slices.SortFunc(g.found, func(a, b chunk.Series) int {
+		return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
+	})
+	return g.found, nil
+}
+
+// gather collects series.
+type gather struct {
+	head       *Head
+	sel        series.Selector
+	generation uint32
+	found      []chunk.Series
+	arena      []byte // for labels and open chunks
+	builder    chunk.Builder
+}
+
+// seriesBytes is what a selected series takes beside its chunks: the struct and labels of a usual
+// length.
+const seriesBytes = 56 + 200
+
+const chunkBytes = 56
+
+func (g *gather) page(p *page, ids []uint32) error {
+	size, chunks, some := g.measure(p, ids)
+	if !some {
+		return nil
+	}
+	if g.sel.Take != nil {
+		if err := g.sel.Take(size); err != nil {
+			return err
+		}
+	}
+	slab := make([]chunk.Chunk, 0, chunks)
+	labels := g.head.index.Read()
+	defer labels.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		j := id % pageSeries
+		if !g.wanted(p, j) {
+			continue
+		}
+		s := chunk.Series{Fingerprint: p.mu.state[j].fp}
+		from := len(slab)
+		if !g.sel.SkipChunks {
+			slab = g.appendChunks(slab, p, j)
+			s.Chunks = slab[from:len(slab):len(slab)]
+		}
+		g.room(512)
+		from = len(g.arena)
+		g.arena = labels.AppendLabels(g.arena, id)
+		s.Labels = g.arena[from:len(g.arena):len(g.arena)]
+		g.found = append(g.found, s)
+	}
+	return nil
+}
+
+// wanted reports whether the series is alive and has samples in the time range.
+func (g *gather) wanted(p *page, j uint32) bool {
+	st := &p.mu.state[j]
+	if st.gen == 0 || st.gen > g.generation || !g.sel.Shards.Has(st.fp) {
+		return false
+	}
+	mint, maxt := g.sel.Mint, g.sel.Maxt
+	if from, to, ok := p.openRange(j); ok && from <= maxt && to >= mint {
+		return true
+	}
+	for c := st.closed; c != nil; c = c.next {
+		if c.overlaps(mint, maxt) {
+			return true
+		}
+	}
+	late := st.late()
+	return len(late) > 0 && late[0].T <= maxt && late[len(late)-1].T >= mint
+}
+
+// measure tells what copying these series will take.
+func (g *gather) measure(p *page, ids []uint32) (size int64, chunks int, some bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		j := id % pageSeries
+		if !g.wanted(p, j) {
+			continue
+		}
+		some = true
+		size += seriesBytes
+		if g.sel.SkipChunks {
+			continue
+		}
+		st := &p.mu.state[j]
+		for c := st.closed; c != nil; c = c.next {
+			if c.overlaps(g.sel.Mint, g.sel.Maxt) {
+				chunks++
+				size += chunkBytes + int64(len(c.data))
+			}
+		}
+		if n := p.mu.open[j].Size(); n > 0 {
+			chunks++
+			size += chunkBytes + int64(n)
+		}
+		if builder := st.builder(); builder != nil {
+			chunks++
+			size += chunkBytes + int64(builder.Allocated())
+		}
+		if n := len(st.late()); n > 0 {
+			chunks++
+			size += chunkBytes + int64(n)*lateBytes
+		}
+	}
+	return size, chunks, some
+}
+
+// appendChunks appends the chunks of a series that overlap the time range, by their start.
+func (g *gather) appendChunks(dst []chunk.Chunk, p *page, j uint32) []chunk.Chunk {
+	mint, maxt := g.sel.Mint, g.sel.Maxt
+	st := &p.mu.state[j]
+	from := len(dst)
+	if first, last, ok := p.openRange(j); ok && first <= maxt && last >= mint {
+		g.room(p.mu.open[j].Size())
+		var c chunk.Chunk
+		c, g.arena = p.snapshot(j, g.arena)
+		dst = append(dst, c)
+	}
+	for c := st.closed; c != nil; c = c.next {
+		if c.overlaps(mint, maxt) {
+			dst = append(dst, c.chunk())
+		}
+	}
+	if late := st.late(); len(late) > 0 && late[0].T <= maxt && late[len(late)-1].T >= mint {
+		dst = g.appendLate(dst, late)
+	}
+	sortByMinT(dst[from:])
+	return dst
+}
+
+// sortByMinT sorts chunks that came as a series lists them: the newest first, nearly always.
+func sortByMinT(chunks []chunk.Chunk) {
+	slices.Reverse(chunks)
+	byMinT := func(a, b chunk.Chunk) int { return cmp.Compare(a.MinT, b.MinT) }
+	if !slices.IsSortedFunc(chunks, byMinT) {
+		slices.SortStableFunc(chunks, byMinT)
+	}
+}
+
+// appendLate appends chunks of late samples, each within one slot.
+func (g *gather) appendLate(dst []chunk.Chunk, late []series.Sample) []chunk.Chunk {
+	slot := g.head.opts.SlotMillis
+	for i, s := range late {
+		if i > 0 && floorSlot(late[i-1].T, slot) != floorSlot(s.T, slot) {
+			dst = g.builder.Close(dst)
+		}
+		if err := g.builder.Append(s); err != nil {
+			panic(err) // It was appended before, when it came.
+		}
+	}
+	return g.builder.Close(dst)
+}
+
+// arenaBytes is the size of the pieces that labels and open chunks are copied to.
+const arenaBytes = 32 << 10
+
+// room makes sure that the arena has room for n bytes where it is.
+func (g *gather) room(n int) {
+	if cap(g.arena)-len(g.arena) < n {
+		g.arena = make([]byte, 0, max(n, min(arenaBytes, 1024*(len(g.found)+1))))
+	}
+}
