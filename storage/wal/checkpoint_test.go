@@ -208,7 +208,7 @@ func TestCheckpointWhileAppending(t *testing.T) {
 	written := make(chan uint64, 1)
 	go func() {
 		n := uint64(0)
-		for r.Bytes() >= 0 && n < 300 {
+		for n < 300 {
 			if err := r.put(n + 1); err != nil {
 				t.Error(err)
 				break

@@ -26,8 +26,8 @@ func (b *batch) answer(err error) {
 // A Pos is the place of a record in the log. The zero Pos is before all records.
 type Pos struct{ batch *batch }
 
-// spareBytes bounds the buffer that is kept for the next batch, so that a stall of the disk does
-// not cost memory for ever.
+// spareBytes bounds the buffer that is kept for the next batch when a batch did not fill a quarter
+// of it, so that a stall of the disk does not cost memory for ever.
 const spareBytes = 4 << 20
 
 // Append puts a record behind all that were appended before, and returns its place, for Wait. The
@@ -176,7 +176,7 @@ func (w *WAL) commit() error {
 }
 
 func (w *WAL) recycle(b *batch) {
-	if cap(b.buf) > spareBytes {
+	if cap(b.buf) > spareBytes && len(b.buf) < cap(b.buf)/4 {
 		return
 	}
 	w.mu.Lock()

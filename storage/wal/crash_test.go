@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -65,7 +64,7 @@ func work(tb testing.TB, r *running, from, groups uint64, acked func(uint64)) ui
 			pos, err = r.Append(Kind(1+n%200), payloadOf(n))
 			require.NoError(tb, err)
 		}
-		require.NoError(tb, r.Wait(context.Background(), pos))
+		require.NoError(tb, r.Wait(tb.Context(), pos))
 		acked(n)
 		if g%6 == 5 {
 			seg, err := r.Cut()

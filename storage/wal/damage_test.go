@@ -2,7 +2,6 @@ package wal
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"testing"
@@ -42,7 +41,7 @@ func small(tb testing.TB) (*vfs.MemFS, []string) {
 			want = append(want, payload)
 			pos, err := w.Append(1, []byte(payload))
 			require.NoError(tb, err)
-			require.NoError(tb, w.Wait(context.Background(), pos))
+			require.NoError(tb, w.Wait(tb.Context(), pos))
 		}
 		if seg < 2 {
 			_, err := w.Cut()
@@ -198,7 +197,7 @@ func TestForeignRecords(t *testing.T) {
 	w := openRunning(t, fs, testDir, Options{})
 	pos, err := w.Append(1, old[firstRecord:])
 	require.NoError(t, err)
-	require.NoError(t, w.Wait(context.Background(), pos))
+	require.NoError(t, w.Wait(t.Context(), pos))
 	b := contents(t, fs, path)
 	b[firstRecord] ^= 1 // The payload is now in the open.
 	rewrite(t, fs, path, append(b, old[firstRecord:]...))

@@ -41,7 +41,7 @@ type history struct {
 	damage  []Damage
 }
 
-// recover opens and replays the log, checking each record's bytes, and returns it not yet running.
+// recoverLog opens and replays the log, checking each record's bytes, and returns it not yet running.
 // A checkpoint's record is the number of a record it stands for.
 func recoverLog(tb testing.TB, fs vfs.FS, opts Options) (*WAL, history) {
 	tb.Helper()
@@ -82,7 +82,7 @@ type running struct {
 
 func run(tb testing.TB, w *WAL) *running {
 	r := &running{WAL: w, tb: tb}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(tb.Context())
 	r.end = cancel
 	r.done.Go(func() { r.err = w.Run(ctx) })
 	return r
@@ -100,7 +100,7 @@ func (r *running) put(n uint64) error {
 	if err != nil {
 		return err
 	}
-	return r.Wait(context.Background(), pos)
+	return r.Wait(r.tb.Context(), pos)
 }
 
 func upTo(n uint64) []uint64 {
