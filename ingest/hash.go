@@ -40,7 +40,7 @@ func fold(a, b uint64) uint64 {
 func (h *Hasher) Sum(b []byte) Key {
 	k := &h.k
 	n := uint64(len(b))
-	a0, a1, c0, c1 := k[0]^n, k[1], k[2]^n, k[3]
+	a0, a1, c0, c1 := k[0], k[1], k[2], k[3]
 	for len(b) >= 32 {
 		w0 := binary.LittleEndian.Uint64(b)
 		w1 := binary.LittleEndian.Uint64(b[8:])
@@ -73,7 +73,8 @@ func (h *Hasher) Sum(b []byte) Key {
 	a1 = fold(w2^k[5], w3^a1)
 	c0 = fold(w0^c0, w2^k[6])
 	c1 = fold(w1^c1, w3^k[7])
-	return Key{Hi: fold(a0^k[8], a1^k[9]), Lo: fold(c0^k[10], c1^k[11])}
+	// The length goes in where no input word can undo it.
+	return Key{Hi: fold(a0^k[8], a1^k[9]^n), Lo: fold(c0^k[10], c1^k[11]^n)}
 }
 
 // Start is the key of nothing, to Mix others into.

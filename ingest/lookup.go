@@ -52,7 +52,7 @@ func (w *Writer) resolve(ctx context.Context, b *Batch, s *scratch, age uint32) 
 			known = append(known, i)
 		}
 	}
-	evicted := w.cache.insert(s.entries, s.refs, b.Runs, known, age)
+	evicted := w.cache.insert(s.refs, b.Runs, known, age)
 	w.metrics.evictions.Add(float64(evicted))
 	w.metrics.entries.Set(float64(w.cache.len()))
 	return nil
@@ -244,12 +244,11 @@ func (w *Writer) again(ctx context.Context, b *Batch, s *scratch, lost map[int]b
 	for i := range lost {
 		which = append(which, uint32(i))
 	}
-	w.cache.forget(s.entries, s.refs, which)
+	w.cache.forget(s.refs, b.Runs, which)
 	rest := s.kept(b, which)
 	sofar := s.result
 	s.begin(len(rest.Runs), s.bounds)
 	s.result = sofar
-	clear(s.entries)
 	clear(s.refs)
 	if err := w.resolve(ctx, &rest, s, age); err != nil {
 		return err

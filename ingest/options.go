@@ -14,7 +14,8 @@ type Options struct {
 	MaxFuture time.Duration
 	// Retention is how far back a timestamp may lie: that of the raw samples. Zero sets no bound.
 	Retention time.Duration
-	// CacheEntries bounds the series whose keys are remembered; default 8 Mi, some 500 MiB when full.
+	// CacheEntries bounds the series whose keys are remembered; default 8 Mi, some 400 MiB when
+	// full.
 	CacheEntries int
 	// CacheIdle is how long a key must have been unused to be forgotten when room is needed; default
 	// 1 h.
@@ -63,8 +64,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("max future %s is negative", o.MaxFuture)
 	case o.Retention < 0:
 		return fmt.Errorf("retention %s is negative", o.Retention)
-	case o.CacheEntries < 0 || o.CacheEntries > maxEntries:
-		return fmt.Errorf("cache entries %d are not between 0 and %d", o.CacheEntries, maxEntries)
+	case o.CacheEntries < 0:
+		return fmt.Errorf("cache entries %d are negative", o.CacheEntries)
 	case o.CacheIdle < 0:
 		return fmt.Errorf("cache idle time %s is negative", o.CacheIdle)
 	}

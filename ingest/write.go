@@ -31,6 +31,7 @@ type Writer struct {
 	store   Store
 	opts    Options
 	cache   *cache
+	starts  *starts
 	metrics *metrics
 	scratch sync.Pool
 }
@@ -45,6 +46,7 @@ func NewWriter(store Store, opts Options) (*Writer, error) {
 		store:   store,
 		opts:    opts,
 		cache:   newCache(opts.CacheEntries, uint32(opts.CacheIdle/epoch)),
+		starts:  newStarts(opts.CacheEntries),
 		metrics: newMetrics(opts.Registerer),
 	}
 	w.scratch.New = func() any { return new(scratch) }
@@ -56,13 +58,12 @@ const epoch = time.Minute
 
 // scratch is the working space of one Append.
 type scratch struct {
-	entries []uint32     // per run: its cache entry, 0 if none
-	refs    []series.Ref // per run: its reference, 0 if it is refused
-	frame   frame.Frame
-	own     columns
-	miss    misses
-	result  Result
-	bounds  bounds
+	refs   []series.Ref // per run: its reference, 0 if it is refused
+	frame  frame.Frame
+	own    columns
+	miss   misses
+	result Result
+	bounds bounds
 }
 
 // columns are the float samples of a frame that can't just view those of the batch, and where each
@@ -129,7 +130,7 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 	s.result.Rejections.Merge(b.Rejections)
 
 	age := uint32(now.Unix() / int64(epoch/time.Second))
-	missing := w.cache.lookup(s.entries, s.refs, b.Runs, age)
+	missing := w.cache.lookup(s.refs, b.Runs, age)
 	w.metrics.hits.Add(float64(len(b.Runs) - missing))
 	if missing > 0 {
 		if err := w.resolve(ctx, b, s, age); err != nil {
@@ -150,10 +151,10 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 }
 
 func (s *scratch) begin(runs int, bounds bounds) {
-	if cap(s.entries) < runs {
-		s.entries, s.refs = make([]uint32, runs), make([]series.Ref, runs)
+	if cap(s.refs) < runs {
+		s.refs = make([]series.Ref, runs)
 	}
-	s.entries, s.refs = s.entries[:runs], s.refs[:runs]
+	s.refs = s.refs[:runs]
 	s.result = Result{}
 	s.bounds = bounds
 }
@@ -261,7 +262,7 @@ func (w *Writer) fillFloats(b *Batch, s *scratch) {
 
 // zeroAt reports whether a zero is due at the start st of run i.
 func (w *Writer) zeroAt(s *scratch, i int, st int64) bool {
-	return st != 0 && s.bounds.reason(st) == 0 && s.entries[i] != 0 && w.cache.advance(s.entries[i], s.refs[i], st)
+	return st != 0 && s.bounds.reason(st) == 0 && w.starts.advance(s.refs[i], st)
 }
 
 // fillHistograms moves the histograms that are taken to the frame.
