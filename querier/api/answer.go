@@ -100,14 +100,20 @@ type labelSets []labels.Labels
 
 func (l labelSets) encode(b *body) { list(b, l, appendLabels) }
 
-type exemplarList []frame.ExemplarSeries
+// exemplars are those of one series.
+type exemplars struct {
+	series labels.Labels
+	list   []frame.Exemplar
+}
+
+type exemplarList []exemplars
 
 func (l exemplarList) encode(b *body) { list(b, l, appendExemplars) }
 
-func appendExemplars(dst []byte, s frame.ExemplarSeries) []byte {
-	dst = appendLabelBytes(append(dst, `{"seriesLabels":`...), s.Labels)
+func appendExemplars(dst []byte, s exemplars) []byte {
+	dst = appendLabels(append(dst, `{"seriesLabels":`...), s.series)
 	dst = append(dst, `,"exemplars":[`...)
-	for i, e := range s.Exemplars {
+	for i, e := range s.list {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

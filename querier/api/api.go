@@ -152,9 +152,7 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, ans answer) {
 
 func (a *API) respondError(w http.ResponseWriter, r *http.Request, err error) {
 	k := classify(err)
-	if kinds[k].status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
+	k.header(w.Header())
 	b := newBody(w, r, kinds[k].status, jsonType)
 	writeError(b, k, err)
 	if err := b.close(); err != nil {

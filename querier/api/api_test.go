@@ -84,7 +84,7 @@ func TestNotReady(t *testing.T) {
 	var ready atomic.Bool
 	s := serve(t, fixture(t), func(o *api.Options) { o.Ready = ready.Load })
 	requireError(t, s.get(t, "/api/v1/query?query=1"), "GET", 503, "unavailable", "starting", s, "/query?query=1")
-	require.Equal(t, 503, s.get(t, "/federate").StatusCode)
+	require.Equal(t, "1", s.get(t, "/federate").Header.Get("Retry-After"))
 	require.Equal(t, 200, s.get(t, "/api/v1/status/walreplay").StatusCode)
 	ready.Store(true)
 	require.Equal(t, 200, s.get(t, "/api/v1/query?query=1").StatusCode)

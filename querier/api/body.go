@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -16,6 +17,8 @@ const (
 	spillBytes = 64 << 10
 	// zipBytes is the least that is worth compressing: less fits one packet anyway.
 	zipBytes = 1400
+	// sendTimeout is how long a client may take over each spillBytes, or over a frame of a stream.
+	sendTimeout = time.Minute
 	// keepBytes is the largest buffer that goes back to the pool.
 	keepBytes = 1 << 20
 )
@@ -95,6 +98,7 @@ func (b *body) send(last bool) {
 		b.header(last)
 	}
 	if b.err == nil && len(b.buf) > 0 {
+		hurry(b.w)
 		if b.gz != nil {
 			_, b.err = b.gz.Write(b.buf)
 		} else {
@@ -102,6 +106,12 @@ func (b *body) send(last bool) {
 		}
 	}
 	b.buf = b.buf[:0]
+}
+
+// hurry gives a client some time to take what is written next: an answer holds memory of the
+// query until its last byte is out. Where the connection has no deadlines nothing happens.
+func hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTimeout))
 }
 
 func (b *body) header(last bool) {

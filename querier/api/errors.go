@@ -19,7 +19,6 @@ const (
 	internal
 	notFound
 	unavailable
-	notAcceptable
 	forbidden // Prometheus has no such errorType and says "unavailable" when the admin API is off.
 )
 
@@ -31,15 +30,14 @@ var kinds = [...]struct {
 	errorType string
 	status    int
 }{
-	badData:       {"bad_data", http.StatusBadRequest},
-	execution:     {"execution", http.StatusUnprocessableEntity},
-	canceled:      {"canceled", statusClientClosed},
-	timeout:       {"timeout", http.StatusServiceUnavailable},
-	internal:      {"internal", http.StatusInternalServerError},
-	notFound:      {"not_found", http.StatusNotFound},
-	unavailable:   {"unavailable", http.StatusServiceUnavailable},
-	notAcceptable: {"not_acceptable", http.StatusNotAcceptable},
-	forbidden:     {"unavailable", http.StatusForbidden},
+	badData:     {"bad_data", http.StatusBadRequest},
+	execution:   {"execution", http.StatusUnprocessableEntity},
+	canceled:    {"canceled", statusClientClosed},
+	timeout:     {"timeout", http.StatusServiceUnavailable},
+	internal:    {"internal", http.StatusInternalServerError},
+	notFound:    {"not_found", http.StatusNotFound},
+	unavailable: {"unavailable", http.StatusServiceUnavailable},
+	forbidden:   {"unavailable", http.StatusForbidden},
 }
 
 // failure is an error whose kind is known where it arises.
@@ -82,4 +80,18 @@ func classify(err error) kind {
 	default:
 		return internal
 	}
+}
+
+// header sets what a client should know beside the status.
+func (k kind) header(h http.Header) {
+	if kinds[k].status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+}
+
+// plainError answers where errors are text.
+func plainError(w http.ResponseWriter, err error) {
+	k := classify(err)
+	k.header(w.Header())
+	http.Error(w, err.Error(), kinds[k].status)
 }

@@ -23,7 +23,7 @@ import (
 // another Prometheus to scrape. Its errors are plain text.
 func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	if err := a.federateTo(w, r); err != nil {
-		http.Error(w, err.Error(), kinds[classify(err)].status)
+		plainError(w, err)
 	}
 }
 
@@ -77,7 +77,7 @@ func (a *API) lastSamples(ctx context.Context, mint, maxt int64, sets [][]*label
 	if err != nil {
 		return nil, err
 	}
-	defer q.Close()
+	defer func() { _ = q.Close() }()
 	set := selectUnion(ctx, q, &promstorage.SelectHints{Start: mint, End: maxt}, sets)
 	var (
 		last promql.Vector

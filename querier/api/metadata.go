@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/barograph-db/barograph/storage/frame"
@@ -74,5 +75,11 @@ func (a *API) queryExemplars(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{data: exemplarList(found)}, nil
+	b := labels.NewScratchBuilder(16)
+	data := make(exemplarList, len(found))
+	for i, s := range found {
+		data[i] = exemplars{series: s.Labels.Labels(&b), list: s.Exemplars}
+	}
+	slices.SortFunc(data, func(x, y exemplars) int { return labels.Compare(x.series, y.series) })
+	return answer{data: data}, nil
 }

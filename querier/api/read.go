@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/golang/snappy"
@@ -19,7 +20,7 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) {
 		err = a.readInTurn(w, r)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), kinds[classify(err)].status)
+		plainError(w, err)
 	}
 }
 
@@ -81,8 +82,12 @@ func (a *API) readSamples(ctx context.Context, w http.ResponseWriter, queries []
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	w.Header().Set("Content-Encoding", "snappy")
-	if _, err := w.Write(snappy.Encode(nil, plain)); err != nil {
-		a.metrics.dropped.Inc()
+	for part := range slices.Chunk(snappy.Encode(nil, plain), spillBytes) {
+		hurry(w)
+		if _, err := w.Write(part); err != nil {
+			a.metrics.dropped.Inc()
+			break
+		}
 	}
 	return nil
 }
@@ -97,7 +102,7 @@ func (a *API) querySamples(ctx context.Context, query *prompb.Query, external la
 	if err != nil {
 		return nil, err
 	}
-	defer q.Close()
+	defer func() { _ = q.Close() }()
 	result := &prompb.QueryResult{}
 	set := q.Select(ctx, true, readHints(query), ms...)
 	var it chunkenc.Iterator

@@ -41,6 +41,7 @@ func (f *frameWriter) write(msg *prompb.ChunkedReadResponse) error {
 	}
 	binary.BigEndian.PutUint32(f.buf[from-crc32.Size:], crc32.Checksum(f.buf[from:], castagnoli))
 	f.begun = true
+	hurry(f.w)
 	_, err := f.w.Write(f.buf)
 	return err
 }
@@ -71,7 +72,7 @@ func (a *API) queryChunks(ctx context.Context, f *frameWriter, index int64, quer
 	if err != nil {
 		return err
 	}
-	defer q.Close()
+	defer func() { _ = q.Close() }()
 	// Clients join the streams of several servers, for which they must be sorted.
 	set := q.Select(ctx, true, readHints(query), ms...)
 	var it chunks.Iterator
