@@ -30,6 +30,11 @@ type Iterator struct {
 	consecutive bool
 	done        bool
 	err         error
+
+	taken   bool
+	reach   int64 // The greatest MaxT of the chunks taken.
+	tangled int64 // The end of the last stretch of time that two of them share.
+
 	free        []*cursor
 	sorted      []Chunk // Scratch for chunks that came in another order.
 }
@@ -46,6 +51,7 @@ func (it *Iterator) Reset(chunks []Chunk) {
 	it.free = append(append(it.free, it.heap...), it.same...)
 	*it = Iterator{
 		chunks: chunks, heap: it.heap[:0], same: it.same[:0], free: it.free, sorted: it.sorted,
+		reach: math.MinInt64, tangled: math.MinInt64,
 	}
 	if !slices.IsSortedFunc(chunks, byMinT) {
 		it.sorted = append(it.sorted[:0], chunks...)
@@ -84,7 +90,7 @@ func (it *Iterator) Seek(t int64) chunkenc.ValueType {
 		return it.cur.typ
 	}
 	for len(it.chunks) > 0 && it.chunks[0].MaxT < t {
-		it.chunks = it.chunks[1:]
+		it.take()
 	}
 	if it.alone {
 		if it.cur.seek(t); it.cur.typ != chunkenc.ValNone {
@@ -116,12 +122,11 @@ func (it *Iterator) stepFrom(mint int64) chunkenc.ValueType {
 	it.same, it.cur, it.alone = it.same[:0], nil, false
 	for len(it.chunks) > 0 && it.err == nil &&
 		(len(it.heap) == 0 || it.chunks[0].MinT <= it.heap[0].t) {
-		if it.chunks[0].MaxT >= mint {
+		if chunk := it.take(); chunk.MaxT >= mint {
 			c := it.cursor()
-			c.open(it.chunks[0], mint)
+			c.open(chunk, mint)
 			it.put(c)
 		}
-		it.chunks = it.chunks[1:]
 	}
 	if len(it.heap) == 0 || it.err != nil {
 		it.done = true
@@ -143,10 +148,23 @@ func (it *Iterator) stepFrom(mint int64) chunkenc.ValueType {
 	return it.cur.typ
 }
 
+// take takes the next chunk off those not opened yet.
+func (it *Iterator) take() Chunk {
+	c := it.chunks[0]
+	it.chunks = it.chunks[1:]
+	if it.taken && c.MinT <= it.reach {
+		it.tangled = max(it.tangled, min(it.reach, c.MaxT))
+	}
+	it.reach, it.taken = max(it.reach, c.MaxT), true
+	return c
+}
+
 // fresh reports whether the current cursor's own word on counter resets may be trusted from here
-// on: at its first sample, which says "unknown" by itself, or where it went on from.
+// on: at its first sample, which says "unknown" by itself, where it went on from, and, after a
+// Seek, in a chunk that no other reaches into, since the sample passed over is its neighbour.
 func (it *Iterator) fresh(before *cursor) bool {
-	return it.cur == before || it.cur.chunk.Enc.float() || it.cur.read == 1
+	c := it.cur
+	return c == before || c.chunk.Enc.float() || c.read == 1 || c.chunk.MinT > it.tangled
 }
 
 func (it *Iterator) cursor() *cursor {

@@ -283,6 +283,30 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// TestHintsAfterSeek: in the middle of a chunk that stands alone the chunk's word holds, in one
+// that another reaches into it does not.
+func TestHintsAfterSeek(t *testing.T) {
+	histograms := func(from, step int64) []chunk.Chunk {
+		var b chunk.Builder
+		for i := range int64(10) {
+			h := storagetest.Histogram(map[int]int64{0: i}, 0, 1)
+			require.NoError(t, b.Append(series.Sample{T: from + i*step, H: h}))
+		}
+		return b.Close(nil)
+	}
+	hint := func(at int64, lists ...[]chunk.Chunk) histogram.CounterResetHint {
+		it := chunk.NewIterator(slices.Concat(lists...))
+		require.Equal(t, chunkenc.ValHistogram, it.Seek(at))
+		return it.Sample().H.CounterResetHint
+	}
+	one, late, next := histograms(0, 10), histograms(45, 1), histograms(100, 10)
+	require.Equal(t, histogram.NotCounterReset, hint(75, one))
+	require.Equal(t, histogram.NotCounterReset, hint(75, one, next))
+	require.Equal(t, histogram.NotCounterReset, hint(145, one, late, next))
+	require.Equal(t, histogram.UnknownCounterReset, hint(55, one, late, next))
+	require.Equal(t, histogram.UnknownCounterReset, hint(100, one, late, next))
+}
+
 func TestHintsInOneChunk(t *testing.T) {
 	var b chunk.Builder
 	for i := range 5 {
