@@ -35,8 +35,8 @@ type Iterator struct {
 	reach   int64 // The greatest MaxT of the chunks taken.
 	tangled int64 // The end of the last stretch of time that two of them share.
 
-	free        []*cursor
-	sorted      []Chunk // Scratch for chunks that came in another order.
+	free   []*cursor
+	sorted []Chunk // Scratch for chunks that came in another order.
 }
 
 // NewIterator returns an iterator over chunks. It keeps the slice.
