@@ -29,6 +29,11 @@ func (db *DB) Refs(_ context.Context, dst []series.Ref, sets []series.Labels) ([
 	return dst, nil
 }
 
+// Find appends to dst the reference of each label set, zero where there is no such series.
+func (db *DB) Find(dst []series.Ref, sets []series.Labels) []series.Ref {
+	return db.head.Find(dst, sets)
+}
+
 // Append takes the samples of f and returns when they are durable in the sense of
 // Options.WALSync. What was not taken is in the result; the error is of the whole frame, which
 // may be sent again: samples are idempotent. f may be reused afterwards.

@@ -72,10 +72,8 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 			_ = db.release()
 		}
 	}()
-	for _, d := range []string{dir, db.path(buildDir)} {
-		if err := opts.FS.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("create data directory: %w", err)
-		}
+	if err := db.makeDirs(); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	if db.lock, err = opts.FS.Lock(db.path(lockFile)); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLocked, dir, err)
@@ -95,6 +93,26 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 
 func (db *DB) path(elem ...string) string {
 	return db.opts.FS.PathJoin(append([]string{db.dir}, elem...)...)
+}
+
+// makeDirs creates the folders and makes their entries durable.
+func (db *DB) makeDirs() error {
+	fs := db.opts.FS
+	for _, d := range []string{db.path(buildDir), db.path(storeDir), db.path(walDir)} {
+		if err := fs.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, d := range []string{db.dir, fs.PathDir(db.dir)} {
+		f, err := fs.OpenDir(d)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (db *DB) emptyBuildDir() error {
@@ -140,7 +158,7 @@ func (db *DB) openStore() error {
 func (db *DB) openHead() error {
 	begin := time.Now()
 	db.head = head.New(head.Options{
-		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
+		OutOfOrderWindow: milliseconds(db.opts.OutOfOrderWindow),
 		SlotMillis:       db.opts.Slot.Milliseconds(),
 		MaxExemplars:     db.opts.MaxExemplars,
 		Registerer:       db.opts.Registerer,
@@ -166,6 +184,14 @@ func (db *DB) openHead() error {
 		f(info)
 	}
 	return nil
+}
+
+// milliseconds of d, which stays below zero when it is, however little.
+func milliseconds(d time.Duration) int64 {
+	if d < 0 {
+		return -1
+	}
+	return d.Milliseconds()
 }
 
 // Run does what storage does by itself (commit, flush, checkpoint, retain, watch the disk) until

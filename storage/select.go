@@ -9,7 +9,6 @@ import (
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
-	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -173,7 +172,7 @@ func (p *part) read(f func(*part) ([]string, error)) ([]string, error) {
 }
 
 // Exemplars returns the exemplars kept for series that match all matchers of any of the sets.
-func (db *DB) Exemplars(_ context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]head.ExemplarSeries, error) {
+func (db *DB) Exemplars(_ context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
 	return db.head.Exemplars(mint, maxt, ms...)
 }
 

@@ -1,0 +1,37 @@
+package storage
+
+import (
+	"github.com/barograph-db/barograph/storage/head"
+	"github.com/barograph-db/barograph/storage/index"
+)
+
+// Stats tells what the node holds.
+type Stats struct {
+	Head head.Stats
+	// Index ranks what is in the head.
+	Index index.Stats
+	Parts []PartStats
+}
+
+// PartStats tells of one part.
+type PartStats struct {
+	Name            string
+	MinT, MaxT      int64 // inclusive, milliseconds
+	Series, Samples int64
+	Bytes           int64
+}
+
+// Stats tells what the node holds, with the limit largest figures of each ranking.
+func (db *DB) Stats(limit int) Stats {
+	s := Stats{Head: db.head.Stats(), Index: db.head.IndexStats(limit)}
+	for _, p := range db.parts.snapshot() {
+		m := p.Meta()
+		s.Parts = append(s.Parts, PartStats{
+			Name: m.Part.String(), MinT: m.MinT, MaxT: m.MaxT, Series: m.Series, Samples: m.Samples, Bytes: m.Bytes,
+		})
+	}
+	return s
+}
+
+// Active is the number of series in the head.
+func (db *DB) Active() int { return db.head.Active() }
