@@ -6,8 +6,9 @@ import (
 
 // pool is what all queries of the node may hold together.
 type pool struct {
-	max  int64
-	used atomic.Int64
+	max     int64
+	metrics *metrics
+	used    atomic.Int64
 }
 
 // account is what one query holds, in bytes and series. A nil account holds nothing.
@@ -24,12 +25,12 @@ func (p *pool) account(limit int64) *account { return &account{pool: p, max: lim
 func (a *account) take(n int64, selector string) error {
 	if used := a.used.Add(n); used > a.max {
 		a.used.Add(-n)
-		return limitError(Execution, limitQueryBytes, a.max, "the query would hold more bytes than it may, reading %s", selector)
+		return a.pool.metrics.limited(Execution, limitQueryBytes, a.max, "the query would hold more bytes than it may, reading %s", selector)
 	}
 	if used := a.pool.used.Add(n); used > a.pool.max {
 		a.pool.used.Add(-n)
 		a.used.Add(-n)
-		return limitError(TooMany, limitBytes, a.pool.max,
+		return a.pool.metrics.limited(TooMany, limitBytes, a.pool.max,
 			"the queries of this node would together hold more bytes than they may, reading %s", selector)
 	}
 	return nil
@@ -38,7 +39,7 @@ func (a *account) take(n int64, selector string) error {
 // count adds a series, or returns an error that names the selector.
 func (a *account) count(limit int, selector string) error {
 	if n := a.series.Add(1); n > int64(limit) {
-		return limitError(Execution, limitSeries, int64(limit), "the query matches too many series, reading %s", selector)
+		return a.pool.metrics.limited(Execution, limitSeries, int64(limit), "the query matches too many series, reading %s", selector)
 	}
 	return nil
 }

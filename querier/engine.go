@@ -46,17 +46,18 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts:   opts,
-		view:   plan.Single(self),
-		local:  leaf.New(store),
-		memory: pool{max: opts.MaxBytes},
-		gate:   newGate(opts.MaxConcurrency, opts.MaxQueued),
+		opts:  opts,
+		view:  plan.Single(self),
+		local: leaf.New(store),
 		parser: parser.NewParser(parser.Options{
 			EnableExperimentalFunctions: opts.has(featureFunctions),
 			EnableBinopFillModifiers:    opts.has(featureFill),
 			EnableUnquotedUTF8Names:     opts.has(featureUTF8Names),
 		}),
 	}
+	e.metrics = newMetrics(opts.Registerer, e)
+	e.memory = pool{max: opts.MaxBytes, metrics: e.metrics}
+	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.fanout = &fanout.Fanout{Reach: func(plan.Node) (leaf.Store, error) { return e.local, nil }}
 	e.promql = promql.NewEngine(promql.EngineOpts{
 		Logger:                   opts.Logger,
@@ -72,7 +73,6 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 		UseStartTimestamps:       opts.has(featureStartTimes),
 		Parser:                   e.parser,
 	})
-	e.metrics = newMetrics(opts.Registerer, e)
 	active, err := openActiveFile(opts.ActiveQueries, opts.MaxConcurrency, time.Now())
 	if err != nil {
 		return nil, err
@@ -151,6 +151,11 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 	if opts.Timeout > 0 {
 		q.timeout = min(q.timeout, opts.Timeout)
 	}
+	if err := own.account.take(q.steps*stepBytes, "the steps of its subqueries"); err != nil {
+		e.metrics.observe(k, err, begin)
+		q.Close()
+		return nil, err
+	}
 	res := q.Exec(ctx)
 	e.metrics.observe(k, res.Err, begin)
 	if res.Err != nil {
@@ -195,7 +200,7 @@ func (e *Engine) prepare(expr string, build func() (promql.Query, error)) (promq
 		return nil, &Error{Kind: BadData, Err: err}
 	}
 	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout}
-	if err := e.checkTree(built.Statement()); err != nil {
+	if q.steps, err = e.checkTree(built.Statement()); err != nil {
 		q.Close()
 		return nil, err
 	}
@@ -211,7 +216,7 @@ func (e *Engine) checkWindow(w Window) error {
 		return badData("end timestamp must not be before start time")
 	}
 	if points := int64(w.End.Sub(w.Start) / w.Step); points > int64(e.opts.MaxPoints) {
-		return limitError(BadData, limitPoints, int64(e.opts.MaxPoints), "exceeded maximum resolution of %d points per timeseries."+
+		return e.metrics.limited(BadData, limitPoints, int64(e.opts.MaxPoints), "exceeded maximum resolution of %d points per timeseries."+
 			" Try decreasing the query resolution (?step=XX)", e.opts.MaxPoints)
 	}
 	return nil

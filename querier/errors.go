@@ -60,8 +60,10 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s; the limit is %d, set by barograph.%s (%s)", e.Text, e.Limit, e.Key, e.ID)
 }
 
-// limit makes a LimitError. Its key is query.<name> and its id err-barograph-query-<name>.
-func limitError(kind Kind, l limitName, value int64, format string, args ...any) error {
+// limited counts and returns an error that a limit caused. Its key is query.<name> and its id
+// err-barograph-query-<name>.
+func (m *metrics) limited(kind Kind, l limitName, value int64, format string, args ...any) error {
+	m.limits.WithLabelValues(string(l)).Inc()
 	return &Error{Kind: kind, Err: &LimitError{
 		ID: l.id(), Key: l.key(), Limit: value, Text: fmt.Sprintf(format, args...),
 	}}

@@ -10,11 +10,12 @@ type gate struct {
 	free      chan int // slots nobody is in
 	slots     int
 	maxQueued int64
+	metrics   *metrics
 	queued    atomic.Int64
 }
 
-func newGate(slots, maxQueued int) *gate {
-	g := &gate{free: make(chan int, slots), slots: slots, maxQueued: int64(maxQueued)}
+func newGate(slots, maxQueued int, m *metrics) *gate {
+	g := &gate{free: make(chan int, slots), slots: slots, maxQueued: int64(maxQueued), metrics: m}
 	for i := range slots {
 		g.free <- i
 	}
@@ -33,7 +34,7 @@ func (g *gate) enter(ctx context.Context) (slot int, err error) {
 	}
 	defer g.queued.Add(-1)
 	if g.queued.Add(1) > g.maxQueued {
-		return 0, limitError(TooMany, limitQueued, g.maxQueued, "%d queries run and too many wait", g.slots)
+		return 0, g.metrics.limited(TooMany, limitQueued, g.maxQueued, "%d queries run and too many wait", g.slots)
 	}
 	select {
 	case slot = <-g.free:

@@ -1,7 +1,6 @@
 package querier
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +36,10 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 		Name: "barograph_querier_held_bytes",
 		Help: "Bytes that queries hold, of query.max_bytes.",
 	}, func() float64 { return float64(e.memory.used.Load()) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "barograph_querier_active_file_failures_total",
+		Help: "Writes to the file of running queries that went wrong.",
+	}, func() float64 { return float64(e.active.failures.Load()) })
 	return &metrics{
 		queries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_querier_queries_total",
@@ -49,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 		}, []string{"kind"}),
 		limits: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_querier_limit_hits_total",
-			Help: "Queries stopped by a limit, by its name.",
+			Help: "Queries that reached a limit, by its name.",
 		}, []string{"limit"}),
 		series: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_querier_read_series_total",
@@ -67,16 +70,7 @@ func (m *metrics) observe(k queryKind, err error, begin time.Time) {
 	result := "ok"
 	if err != nil {
 		result = KindOf(err).String()
-		m.limited(err)
 	}
 	m.queries.WithLabelValues(string(k), result).Inc()
 	m.duration.WithLabelValues(string(k)).Observe(time.Since(begin).Seconds())
-}
-
-// limited counts the limit an error names, if it does.
-func (m *metrics) limited(err error) {
-	var l *LimitError
-	if errors.As(err, &l) {
-		m.limits.WithLabelValues(l.Key).Inc()
-	}
 }

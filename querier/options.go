@@ -47,7 +47,7 @@ type Options struct {
 	// Default 256 KiB.
 	MaxRegexLength int
 	// MaxRegexSize is how many instructions the regular expressions of a query may compile to;
-	// alternatives that are plain text count as one each. Default 20,000.
+	// a run of plain text counts as one. Default 20,000.
 	MaxRegexSize int
 	// MaxPoints is the number of steps of a range query. Default 11,000, as Prometheus has it.
 	MaxPoints int

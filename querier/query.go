@@ -16,6 +16,7 @@ type query struct {
 	engine  *Engine
 	text    string
 	timeout time.Duration
+	steps   int64    // of its subqueries
 	account *account // nil when the Queryable is not ours, or keeps its own
 }
 
@@ -53,7 +54,7 @@ func (e *Engine) explain(err error) error {
 	case err == nil, errors.As(err, &own):
 		return err
 	case errors.As(err, &samples):
-		return limitError(Execution, limitSamples, int64(e.opts.MaxSamples), "%s", err)
+		return e.metrics.limited(Execution, limitSamples, int64(e.opts.MaxSamples), "%s", err)
 	case errors.As(err, &storage):
 		return &Error{Kind: Internal, Err: err}
 	}
@@ -64,8 +65,12 @@ func (e *Engine) explain(err error) error {
 	return &Error{Kind: Execution, Err: err}
 }
 
-// The sizes of points in memory; a histogram's is what promql counts it for at most times a sample.
-const pointBytes = 16
+const (
+	pointBytes = 16 // what a point of a float takes in memory
+	// stepBytes is what a step of a subquery takes beside the points of its series: promql keeps
+	// statistics of each step, and grows what it computes by copying. Measured.
+	stepBytes = 160
+)
 
 // resultBytes is about how much memory a result holds.
 func resultBytes(v parser.Value) int64 {

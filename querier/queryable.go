@@ -184,7 +184,7 @@ func (q *labelQuerier) Close() error {
 	return errors.Join(errs...)
 }
 
-// storageError gives an error from below its kind, and counts the limit it may name.
+// storageError gives an error from below its kind.
 func (e *Engine) storageError(err error) error {
 	if err == nil {
 		return nil

@@ -10,23 +10,24 @@ import (
 // in the size of the compiled program and the length of the value, so the program's size is what
 // counts; a few bytes of text can make a large one, by repetition.
 type regexBudget struct {
+	metrics            *metrics
 	maxLength, maxSize int
 	length, size       int
 }
 
 func (e *Engine) newRegexBudget() *regexBudget {
-	return &regexBudget{maxLength: e.opts.MaxRegexLength, maxSize: e.opts.MaxRegexSize}
+	return &regexBudget{metrics: e.metrics, maxLength: e.opts.MaxRegexLength, maxSize: e.opts.MaxRegexSize}
 }
 
 // spend takes what v costs from the budget, before anything compiles it.
 func (b *regexBudget) spend(v string) error {
 	b.length += len(v)
 	if b.length > b.maxLength {
-		return limitError(BadData, limitRegexLength, int64(b.maxLength), "the query's regular expressions are %d bytes long", b.length)
+		return b.metrics.limited(BadData, limitRegexLength, int64(b.maxLength), "the query's regular expressions are %d bytes long", b.length)
 	}
 	b.size += regexSize(v, b.maxSize)
 	if b.size > b.maxSize {
-		return limitError(BadData, limitRegexSize, int64(b.maxSize), "the query's regular expressions would compile to too large a program, with %q", clip(v))
+		return b.metrics.limited(BadData, limitRegexSize, int64(b.maxSize), "the query's regular expressions would compile to too large a program, with %q", clip(v))
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ func treeSize(re *syntax.Regexp, limit int) int {
 	size := 1
 	switch re.Op {
 	case syntax.OpLiteral:
-		size = len(re.Rune)
+		size += len(re.Rune) / 16 // Text leads one way: it takes memory, but hardly time.
 	case syntax.OpCharClass:
 		size += len(re.Rune) / 16
 	case syntax.OpCapture, syntax.OpAlternate:

@@ -19,9 +19,9 @@ import (
 // sense of it skips: the parser says what is wrong there.
 func (e *Engine) scan(text string) error {
 	if limit := e.opts.MaxLength; len(text) > limit {
-		return limitError(BadData, limitLength, int64(limit), "the query is %d bytes long", len(text))
+		return e.metrics.limited(BadData, limitLength, int64(limit), "the query is %d bytes long", len(text))
 	}
-	s := scanner{text: text, maxDepth: e.opts.MaxDepth, regexes: e.newRegexBudget()}
+	s := scanner{text: text, maxDepth: e.opts.MaxDepth, metrics: e.metrics, regexes: e.newRegexBudget()}
 	return s.run()
 }
 
@@ -29,6 +29,7 @@ type scanner struct {
 	text     string
 	pos      int
 	maxDepth int
+	metrics  *metrics
 	open     []level // the brackets that are open
 	cur      level   // what is inside the innermost of them
 	regexes  *regexBudget
@@ -51,7 +52,7 @@ func (s *scanner) run() error {
 			return err
 		}
 		if depth := max(s.cur.depth(), len(s.open)); depth > s.maxDepth {
-			return limitError(BadData, limitDepth, int64(s.maxDepth),
+			return s.metrics.limited(BadData, limitDepth, int64(s.maxDepth),
 				"the query is nested or chained too deep at byte %d", s.pos)
 		}
 	}

@@ -8,11 +8,12 @@ import (
 )
 
 // checkTree refuses a parsed query for what it would cost, before it is evaluated: too many steps
-// of its subqueries, or a regular expression that is an argument of a function.
-func (e *Engine) checkTree(stmt parser.Statement) error {
+// of its subqueries, or a regular expression that is an argument of a function. It returns the
+// steps of all subqueries.
+func (e *Engine) checkTree(stmt parser.Statement) (steps int64, err error) {
 	s, ok := stmt.(*parser.EvalStmt)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	c := treeCheck{engine: e, regexes: e.newRegexBudget()}
 	grid := grid{steps: 1}
@@ -20,7 +21,8 @@ func (e *Engine) checkTree(stmt parser.Statement) error {
 		grid.span = s.End.Sub(s.Start)
 		grid.steps = float64(grid.span/s.Interval) + 1
 	}
-	return c.visit(s.Expr, grid)
+	err = c.visit(s.Expr, grid)
+	return int64(c.steps), err
 }
 
 // grid is the times at which an expression is evaluated: so many steps over so long.
@@ -74,11 +76,11 @@ func (c *treeCheck) subquery(n *parser.SubqueryExpr, g grid) (grid, error) {
 	inner := grid{span: addDurations(g.span, n.Range)}
 	inner.steps = float64(inner.span)/float64(step) + 1
 	if c.steps += inner.steps; c.steps > float64(o.MaxSubquerySteps) {
-		return inner, limitError(BadData, limitSteps, int64(o.MaxSubquerySteps),
+		return inner, c.engine.metrics.limited(BadData, limitSteps, int64(o.MaxSubquerySteps),
 			"the subquery [%s:%s] would be evaluated at %.0f steps", n.Range, step, inner.steps)
 	}
 	if visits := g.steps * (float64(n.Range)/float64(step) + 1); visits > float64(o.MaxSubqueryPoints) {
-		return inner, limitError(BadData, limitVisits, int64(o.MaxSubqueryPoints),
+		return inner, c.engine.metrics.limited(BadData, limitVisits, int64(o.MaxSubqueryPoints),
 			"the subquery [%s:%s] would be asked for %.0f points of each series", n.Range, step, visits)
 	}
 	return inner, nil
