@@ -57,8 +57,9 @@ func newCache(capacity int, idle uint32) *cache {
 	return c
 }
 
-// lookup sets refs[i] for each run, zero where it is not known, and returns how many are zero. The
-// loop is kept free of all else, so that the processor waits for the memory of several runs at once.
+// lookup sets refs[i] for each run, zero where it is not known or refused by the decoder, and returns
+// how many are zero. The first loop is kept free of all else, so that the processor waits for the
+// memory of several runs at once.
 func (c *cache) lookup(refs []series.Ref, runs []Run, epoch uint32) (missing int) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -79,7 +80,7 @@ func (c *cache) lookup(refs []series.Ref, runs []Run, epoch uint32) (missing int
 		}
 	}
 	for i, r := range refs {
-		if r == 0 || r == lostRef {
+		if r == 0 || r == lostRef || runs[i].Reason != 0 {
 			refs[i] = 0
 			missing++
 		}

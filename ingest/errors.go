@@ -156,13 +156,21 @@ func Errorf(r Reason, format string, args ...any) *Error {
 // Error names the id, what is wrong, and the particulars.
 func (e *Error) Error() string {
 	s := e.Reason.ID() + ": " + e.Reason.Message()
-	if e.Detail != "" {
-		s += ": " + e.Detail
-	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+	if p := e.particulars(); p != "" {
+		s += ": " + p
 	}
 	return s
+}
+
+// particulars are the detail and the cause.
+func (e *Error) particulars() string {
+	switch {
+	case e.Err == nil:
+		return e.Detail
+	case e.Detail == "":
+		return e.Err.Error()
+	}
+	return e.Detail + ": " + e.Err.Error()
 }
 
 // Unwrap returns the cause.

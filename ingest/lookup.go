@@ -69,7 +69,7 @@ func (w *Writer) read(b *Batch, s *scratch, i int, lim LabelLimits) {
 		var err error
 		if m.pairs, err = b.Source.AppendPairs(m.pairs[:0], i); err != nil {
 			e := AsError(err)
-			why, detail = e.Reason, e.Detail
+			why = e.Reason
 		} else {
 			why, detail = checkLabels(m.pairs, lim)
 		}

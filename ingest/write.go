@@ -383,7 +383,7 @@ func formatTime(t int64) string {
 func describeRun(b *Batch, run int) string {
 	pairs, err := b.Source.AppendPairs(nil, run)
 	if err != nil {
-		return err.Error()
+		return AsError(err).particulars()
 	}
 	return Describe(pairs)
 }

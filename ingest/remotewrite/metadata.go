@@ -27,13 +27,11 @@ func typeName(kind uint64) string {
 
 // metadata2 is the Metadata message of 2.0.
 type metadata2 struct {
-	given      bool
 	kind       uint64
 	help, unit uint32
 }
 
 func (m *metadata2) read(b []byte) error {
-	m.given = true
 	for i := 0; i < len(b); {
 		f, end, err := next(b, i)
 		if err != nil {
@@ -54,6 +52,9 @@ func (m *metadata2) read(b []byte) error {
 	}
 	return nil
 }
+
+// given reports whether there is anything in it: some senders always send one.
+func (m *metadata2) given() bool { return m.kind != 0 || m.help != 0 || m.unit != 0 }
 
 // metadata adds what m says of the metric that the symbol name names. 2.0 repeats it with every
 // series of every request; what was passed on lately is not passed on again.

@@ -120,7 +120,7 @@ func (d *decoder) series2(from, to int) error {
 	}
 	var name uint32
 	run.Key, name, run.Reason = d.key2(d.bytes(g.at))
-	if run.Reason == 0 && m.given {
+	if run.Reason == 0 && m.given() {
 		var err error
 		if run.Reason, err = d.metadata(name, &m); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (d *decoder) series2(from, to int) error {
 		return err
 	}
 	r := &d.batch.Runs[len(d.batch.Runs)-1]
-	if !refused && !m.given && r.Reason == 0 && r.Floats.Len()+r.Histograms.Len()+r.Exemplars.Len() == 0 {
+	if !refused && !m.given() && r.Reason == 0 && r.Floats.Len()+r.Histograms.Len()+r.Exemplars.Len() == 0 {
 		r.Reason = ingest.EmptySeries
 	}
 	return nil
