@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const modulePath = "github.com/barograph-db/barograph"
+
+// edges are the imports allowed between our packages, each with its reason. Everything not here is
+// refused. Paths are below the module's; "storage" is the package storage alone.
+var edges = []struct{ from, to, why string }{
+	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
+
+	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
+	{"cmd/barograph/node", "ingest/intake", "and what its handlers have in common"},
+	{"cmd/barograph/node", "ingest/limit", "and its limits"},
+	{"cmd/barograph/node", "ingest/remotewrite", "and mounts the ways in"},
+	{"cmd/barograph/node", "ingest/textimport", "and mounts the ways in"},
+	{"cmd/barograph/node", "querier", "the node puts the query path together"},
+	{"cmd/barograph/node", "querier/api", "and mounts its API"},
+	{"cmd/barograph/node", "storage", "the node opens the storage"},
+	{"cmd/barograph/node", "storage/frame", "its own metrics are metadata too"},
+	{"cmd/barograph/node", "storage/head", "the head's figures are shown by the API"},
+	{"cmd/barograph/node", "storage/index", "the index's figures are shown by the API"},
+	{"cmd/barograph/node", "storage/series", "its own metrics are series"},
+	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
+
+	{"ingest", "storage/frame", "the write path ends in a frame"},
+	{"ingest", "storage/series", "of series"},
+	{"ingest/intake", "ingest", "refusals have reasons"},
+	{"ingest/intake", "ingest/limit", "bodies are bounded"},
+	{"ingest/limit", "ingest", "a limit is an Appender"},
+	{"ingest/limit", "storage/frame", "metadata are bounded"},
+	{"ingest/remotewrite", "ingest", "a way in makes batches"},
+	{"ingest/remotewrite", "ingest/intake", "of bodies"},
+	{"ingest/remotewrite", "ingest/limit", "within limits"},
+	{"ingest/remotewrite", "storage/frame", "histograms and exemplars are a frame's"},
+	{"ingest/remotewrite", "storage/series", "labels are pairs"},
+	{"ingest/textimport", "ingest", "a way in makes batches"},
+	{"ingest/textimport", "ingest/intake", "of bodies"},
+	{"ingest/textimport", "ingest/limit", "within limits"},
+	{"ingest/textimport", "storage/frame", "histograms and exemplars are a frame's"},
+	{"ingest/textimport", "storage/series", "labels are pairs"},
+
+	{"querier", "querier/fanout", "the engine asks nodes"},
+	{"querier", "querier/leaf", "this one by a call"},
+	{"querier", "querier/merge", "joins what they answer"},
+	{"querier", "querier/plan", "by a plan"},
+	{"querier", "storage/chunk", "answers are chunks"},
+	{"querier", "storage/frame", "exemplars and metadata are a frame's"},
+	{"querier", "storage/series", "questions are selectors"},
+	{"querier/api", "querier", "the API asks the engine"},
+	{"querier/api", "storage/chunk", "remote read streams chunks as they lie"},
+	{"querier/api", "storage/frame", "exemplars and metadata are a frame's"},
+	{"querier/api", "storage/series", "federation reads series"},
+	{"querier/fanout", "querier/leaf", "a node is asked through its leaf"},
+	{"querier/fanout", "querier/plan", "as the plan says"},
+	{"querier/fanout", "storage/chunk", "answers are chunks"},
+	{"querier/fanout", "storage/frame", "exemplars and metadata are a frame's"},
+	{"querier/fanout", "storage/series", "questions are selectors"},
+	{"querier/leaf", "storage/chunk", "answers are chunks"},
+	{"querier/leaf", "storage/frame", "exemplars and metadata are a frame's"},
+	{"querier/leaf", "storage/series", "questions are selectors"},
+	{"querier/merge", "storage/chunk", "it joins chunks"},
+	{"querier/merge", "storage/series", "of series"},
+	{"querier/plan", "storage/series", "a plan covers shards"},
+	{"querier/queriertest", "querier", "a storage for tests of the engine"},
+	{"querier/queriertest", "querier/leaf", "which is a leaf's"},
+	{"querier/queriertest", "storage/chunk", "and answers in chunks"},
+	{"querier/queriertest", "storage/frame", "exemplars and metadata are a frame's"},
+	{"querier/queriertest", "storage/series", "of series"},
+
+	{"storage", "storage/block", "the storage flushes into parts"},
+	{"storage", "storage/chunk", "of chunks"},
+	{"storage", "storage/frame", "takes frames"},
+	{"storage", "storage/head", "holds the newest in memory"},
+	{"storage", "storage/index", "and its figures"},
+	{"storage", "storage/keys", "knows its own keys"},
+	{"storage", "storage/series", "answers selectors"},
+	{"storage", "storage/wal", "and logs"},
+	{"storage/block", "storage/chunk", "a part holds chunks"},
+	{"storage/block", "storage/index", "and an index"},
+	{"storage/block", "storage/keys", "under keys"},
+	{"storage/block", "storage/series", "of series"},
+	{"storage/chunk", "storage/series", "a chunk is of a series"},
+	{"storage/frame", "storage/series", "a frame addresses series"},
+	{"storage/head", "storage/chunk", "the head holds chunks"},
+	{"storage/head", "storage/frame", "takes frames"},
+	{"storage/head", "storage/index", "has an index"},
+	{"storage/head", "storage/series", "of series"},
+	{"storage/index", "storage/series", "an index is of series"},
+	{"storage/keys", "storage/series", "a key names a shard"},
+	{"storage/storagetest", "storage/chunk", "the oracle answers in chunks"},
+	{"storage/storagetest", "storage/frame", "and takes frames"},
+	{"storage/storagetest", "storage/series", "of series"},
+}
+
+// forbidden are imports that no package of ours may have outside tests, directly or through
+// others: they link the clients of a dozen clouds, or a second storage.
+var forbidden = []string{
+	"github.com/prometheus/prometheus/config",
+	"github.com/prometheus/prometheus/discovery",
+	"github.com/prometheus/prometheus/notifier",
+	"github.com/prometheus/prometheus/rules",
+	"github.com/prometheus/prometheus/scrape",
+	"github.com/prometheus/prometheus/storage/remote",
+	"github.com/prometheus/prometheus/tsdb", // Its parts chunkenc, chunks and fileutil are small and fine.
+	"github.com/prometheus/prometheus/web",
+	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/", "k8s.io/",
+	"go.etcd.io/", "testing",
+}
+
+var allowedDespite = []string{
+	"github.com/prometheus/prometheus/tsdb/chunkenc",
+	"github.com/prometheus/prometheus/tsdb/chunks",
+	"github.com/prometheus/prometheus/tsdb/fileutil",
+}
+
+// testOnly are packages that only tests import, and that may import what tests may.
+var testOnly = []string{"querier/queriertest", "storage/storagetest"}
+
+type listedPackage struct {
+	ImportPath, Name, Doc string
+	GoFiles, Imports      []string
+}
+
+// goList runs go list in the module's root.
+func goList(t *testing.T, args ...string) []listedPackage {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Name,Doc,GoFiles,Imports"}, args...)...)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("go list: %s", exit.Stderr)
+	}
+	require.NoError(t, err)
+	var pkgs []listedPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+func TestImportEdges(t *testing.T) {
+	allowed := map[[2]string]bool{}
+	for _, e := range edges {
+		require.NotEmpty(t, e.why, "%s -> %s", e.from, e.to)
+		require.False(t, allowed[[2]string{e.from, e.to}], "%s -> %s is listed twice", e.from, e.to)
+		allowed[[2]string{e.from, e.to}] = true
+	}
+	for _, p := range goList(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, modulePath+"/")
+		for _, imp := range p.Imports {
+			if to, ours := strings.CutPrefix(imp, modulePath+"/"); ours && !allowed[[2]string{from, to}] {
+				t.Errorf("%s imports %s, which is not among the allowed edges", from, to)
+			}
+		}
+	}
+}
+
+func TestImportsOfOthers(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./cmd/...") {
+		if slices.Contains(allowedDespite, p.ImportPath) {
+			continue
+		}
+		for _, f := range forbidden {
+			if p.ImportPath == strings.TrimSuffix(f, "/") || strings.HasPrefix(p.ImportPath, strings.TrimSuffix(f, "/")+"/") {
+				t.Errorf("%s is linked into the binary", p.ImportPath)
+			}
+		}
+	}
+	for _, p := range goList(t, "./...") {
+		from := strings.TrimPrefix(p.ImportPath, modulePath+"/")
+		for _, to := range testOnly {
+			if slices.Contains(p.Imports, modulePath+"/"+to) && !slices.Contains(testOnly, from) {
+				t.Errorf("%s imports %s, which is for tests", from, to)
+			}
+		}
+	}
+}
+
+// Every package says in doc.go what it is for.
+func TestDocsOfPackages(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		if !slices.Contains(p.GoFiles, "doc.go") || p.Doc == "" {
+			t.Errorf("%s has no doc.go with a package comment", p.ImportPath)
+		}
+	}
+}

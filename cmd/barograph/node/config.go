@@ -1,0 +1,176 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+
+	"github.com/barograph-db/barograph/storage/wal"
+)
+
+// Config is what the command line says. The zero value is a node on the default addresses and
+// ./data; what both it and the configuration file set, it decides.
+type Config struct {
+	// ConfigFile is the path of the configuration file; empty is none.
+	ConfigFile string
+	// Name of the node; default the host's name.
+	Name string
+
+	Storage StorageConfig
+	Web     WebConfig
+	// Query holds what was given on the command line, else zero values.
+	Query Query
+	// Features are the names given to --enable-feature, each entry a comma-separated list.
+	Features []string
+
+	// Logger takes the log; nil drops it.
+	Logger *slog.Logger
+	// LogLevel is changed by runtime.log_level of the configuration file; nil leaves that key
+	// without effect.
+	LogLevel *promslog.Level
+	// Flags are shown by status/flags.
+	Flags map[string]string
+}
+
+// StorageConfig is the part of Config that names and bounds the data directory.
+type StorageConfig struct {
+	// Path of the data directory; default ./data.
+	Path string
+	// Retention of raw samples; 0 leaves it to the configuration file.
+	Retention Duration
+	// RetentionSize of the data on disk; 0 leaves it to the configuration file.
+	RetentionSize Bytes
+	// WALSync is batch, interval or off; default batch.
+	WALSync string
+	// OutOfOrderWindow is how far a sample may lie behind the newest of its series; 0 is the whole
+	// retention.
+	OutOfOrderWindow Duration
+}
+
+// WebConfig is the part of Config for the HTTP server.
+type WebConfig struct {
+	// ListenAddresses of the HTTP server; default :11013.
+	ListenAddresses []string
+	// ConfigFile is the exporter-toolkit's file with TLS and users; empty is neither.
+	ConfigFile string
+	// EnableLifecycle answers POST /-/reload and /-/quit.
+	EnableLifecycle bool
+	// EnableAdminAPI answers POST /api/v1/admin/....
+	EnableAdminAPI bool
+	// RoutePrefix is a path under which everything is served besides / and /prometheus.
+	RoutePrefix string
+}
+
+// Register defines the flags on a command; they are in the Config once the command line was parsed.
+func (c *Config) Register(cmd *kingpin.CmdClause) {
+	cmd.Flag("config.file", "Configuration file in prometheus.yml's syntax; ours under the key barograph:.").
+		PlaceHolder("FILE").StringVar(&c.ConfigFile)
+	cmd.Flag("node.name", "Name of this node. Default: the host's name.").
+		PlaceHolder("NAME").StringVar(&c.Name)
+
+	cmd.Flag("storage.path", "Data directory.").Default("./data").StringVar(&c.Storage.Path)
+	cmd.Flag("storage.retention", "How long raw samples are kept. Default: barograph.retention.time, else 30d.").
+		PlaceHolder("DURATION").SetValue(&c.Storage.Retention)
+	cmd.Flag("storage.retention-size", "Size of the data on disk above which the oldest is dropped. Default: barograph.retention.size, else no limit.").
+		PlaceHolder("SIZE").SetValue(&c.Storage.RetentionSize)
+	cmd.Flag("storage.wal-sync", "What an acknowledged write waits for: batch (on disk), interval (on disk within a second), off (with the operating system).").
+		Default("batch").EnumVar(&c.Storage.WALSync, "batch", "interval", "off")
+	cmd.Flag("storage.out-of-order-window", "How far a sample may lie behind the newest of its series. Default: the whole retention.").
+		PlaceHolder("DURATION").SetValue(&c.Storage.OutOfOrderWindow)
+
+	cmd.Flag("web.listen-address", "Address of the HTTP server; may be repeated.").
+		Default(":11013").StringsVar(&c.Web.ListenAddresses)
+	cmd.Flag("web.config.file", "File with TLS and users, in the exporter-toolkit's format.").
+		PlaceHolder("FILE").StringVar(&c.Web.ConfigFile)
+	cmd.Flag("web.enable-lifecycle", "Answer POST /-/reload and POST /-/quit.").
+		BoolVar(&c.Web.EnableLifecycle)
+	cmd.Flag("web.enable-admin-api", "Answer POST /api/v1/admin/....").
+		BoolVar(&c.Web.EnableAdminAPI)
+	cmd.Flag("web.route-prefix", "Path under which everything is served, besides / and /prometheus.").
+		PlaceHolder("PATH").StringVar(&c.Web.RoutePrefix)
+
+	cmd.Flag("query.timeout", "Time after which a query is ended. Default: barograph.query.timeout, else 2m.").
+		PlaceHolder("DURATION").SetValue(&c.Query.Timeout)
+	cmd.Flag("query.max-samples", "Most samples a query may hold in memory. Default: barograph.query.max_samples, else 50000000.").
+		PlaceHolder("N").IntVar(&c.Query.MaxSamples)
+	cmd.Flag("query.max-concurrency", "Most queries that run at one time. Default: barograph.query.max_concurrency, else 20.").
+		PlaceHolder("N").IntVar(&c.Query.MaxConcurrency)
+	cmd.Flag("query.lookback-delta", "How far back an instant selector looks for a sample. Default: barograph.query.lookback_delta, else 5m.").
+		PlaceHolder("DURATION").SetValue(&c.Query.LookbackDelta)
+
+	cmd.Flag("enable-feature", "Comma-separated features, by Prometheus' names; may be repeated.").
+		PlaceHolder("LIST").StringsVar(&c.Features)
+}
+
+// EnsureDefaults replaces zero values.
+func (c *Config) EnsureDefaults() error {
+	if c.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("ask for the host's name (give --node.name): %w", err)
+		}
+		c.Name = name
+	}
+	setDefault(&c.Storage.Path, "./data")
+	setDefault(&c.Storage.WALSync, "batch")
+	if len(c.Web.ListenAddresses) == 0 {
+		c.Web.ListenAddresses = []string{":11013"}
+	}
+	c.Web.RoutePrefix = "/" + strings.Trim(c.Web.RoutePrefix, "/")
+	if c.Logger == nil {
+		c.Logger = promslog.NewNopLogger()
+	}
+	return nil
+}
+
+// Validate returns an error that names the flag it finds wrong.
+func (c *Config) Validate() error {
+	if _, err := wal.ParseMode(c.Storage.WALSync); err != nil {
+		return fmt.Errorf("--storage.wal-sync: %w", err)
+	}
+	switch {
+	case c.Query.MaxSamples < 0:
+		return errors.New("--query.max-samples must not be negative")
+	case c.Query.MaxConcurrency < 0:
+		return errors.New("--query.max-concurrency must not be negative")
+	case strings.ContainsAny(c.Web.RoutePrefix, "?#{}"):
+		return fmt.Errorf("--web.route-prefix: %q is not a path", c.Web.RoutePrefix)
+	}
+	return nil
+}
+
+// override puts what the command line gives over what the file says.
+func (c *Config) override(b Barograph) Barograph {
+	over(&b.Retention.Time, c.Storage.Retention)
+	over(&b.Retention.Size, c.Storage.RetentionSize)
+	over(&b.Query.Timeout, c.Query.Timeout)
+	over(&b.Query.MaxSamples, c.Query.MaxSamples)
+	over(&b.Query.MaxConcurrency, c.Query.MaxConcurrency)
+	over(&b.Query.LookbackDelta, c.Query.LookbackDelta)
+	return b
+}
+
+func over[T comparable](p *T, v T) {
+	var zero T
+	if v != zero {
+		*p = v
+	}
+}
+
+// features are the names given to --enable-feature.
+func (c *Config) features() []string {
+	var names []string
+	for _, list := range c.Features {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

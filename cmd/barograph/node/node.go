@@ -1,0 +1,327 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/barograph-db/barograph/ingest"
+	"github.com/barograph-db/barograph/ingest/intake"
+	"github.com/barograph-db/barograph/ingest/limit"
+	"github.com/barograph-db/barograph/querier"
+	"github.com/barograph-db/barograph/querier/api"
+	"github.com/barograph-db/barograph/storage"
+	"github.com/barograph-db/barograph/storage/wal"
+)
+
+// Node is one running process with one data directory.
+type Node struct {
+	cfg       Config
+	options   Barograph // in force since the start: the file's, the command line's over them
+	logger    *slog.Logger
+	registry  registry
+	metrics   *metrics
+	limits    *limit.Limiter
+	listeners []net.Listener
+	started   time.Time
+
+	// What a reload changes.
+	reload       sync.Mutex // one at a time
+	file         atomic.Pointer[File]
+	loaded       atomic.Pointer[time.Time]
+	reloadFailed atomic.Bool
+
+	phase       atomic.Int32
+	handler     atomic.Pointer[http.ServeMux]
+	corruptions atomic.Int64
+	replayed    atomic.Int64 // segments
+
+	quitting context.Context
+	quit     context.CancelFunc
+}
+
+// registry takes metrics and gives them back.
+type registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
+}
+
+// New reads the configuration, takes the listen addresses and prepares a node. It starts nothing;
+// Run has to follow, since it gives the addresses back.
+func New(cfg Config) (*Node, error) { return newNode(cfg, prometheus.NewRegistry()) }
+
+func newNode(cfg Config, reg registry) (*Node, error) {
+	if err := cfg.EnsureDefaults(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	file, err := LoadFile(cfg.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	options := cfg.override(file.Barograph)
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	if err := web.Validate(cfg.Web.ConfigFile); err != nil {
+		return nil, fmt.Errorf("--web.config.file=%s: %w", cfg.Web.ConfigFile, err)
+	}
+	n := &Node{
+		cfg: cfg, options: options, logger: cfg.Logger,
+		registry: reg, started: time.Now().UTC(),
+	}
+	n.metrics = newMetrics(n.registry)
+	registerProcess(n.registry)
+	if n.limits, err = limit.New(file.Barograph.Limits.options(), n.registry); err != nil {
+		return nil, err
+	}
+	if n.listeners, err = listen(cfg.Web.ListenAddresses); err != nil {
+		return nil, err
+	}
+	n.quitting, n.quit = context.WithCancel(context.Background())
+	n.warnFeatures()
+	n.apply(file)
+	n.handler.Store(n.mux(n.earlyRoutes()))
+	return n, nil
+}
+
+// Addresses that the node listens on.
+func (n *Node) Addresses() []net.Addr {
+	addrs := make([]net.Addr, len(n.listeners))
+	for i, l := range n.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// Ready reports whether the node takes writes and queries.
+func (n *Node) Ready() bool { return phase(n.phase.Load()) == serving }
+
+// Run starts the parts, and stops them in the reverse order when ctx ends or one of them fails.
+// The order of stopping is the promise: a request that was let in finds all that it needs.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer n.quit()
+	defer context.AfterFunc(n.quitting, func() { cancel(nil) })()
+
+	// HTTP comes first and goes before the storage: health and metrics are to be seen while the log
+	// is read, which may take seconds.
+	srv := n.newServer()
+	var serving sync.WaitGroup
+	serving.Go(func() { cancel(srv.run()) })
+	n.logger.Info("Starting", "version", version.Info(), "build", version.BuildContext(), "node", n.cfg.Name, "data", n.cfg.Storage.Path)
+
+	err := n.runStorage(ctx, srv)
+	srv.shutdown() // Again, for the case that the storage did not open.
+	serving.Wait()
+	if err == nil {
+		err = context.Cause(ctx)
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
+	}
+	if err != nil {
+		n.logger.Error("Stopped", "err", err)
+		return err
+	}
+	n.logger.Info("Stopped")
+	return nil
+}
+
+// runStorage opens the storage, builds what stands on it, and serves until ctx ends.
+func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
+	db, err := storage.Open(n.cfg.Storage.Path, n.storageOptions())
+	if err != nil {
+		return fmt.Errorf("--storage.path=%s: %w", n.cfg.Storage.Path, err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	// Writes wait for the log, so it must be running before the first one is let in, and after the
+	// last one has its answer.
+	ctx, cancel := context.WithCancelCause(ctx)
+	dbCtx, stopDB := context.WithCancel(context.WithoutCancel(ctx))
+	var dbErr error
+	var dbDone sync.WaitGroup
+	dbDone.Go(func() {
+		dbErr = db.Run(dbCtx)
+		cancel(dbErr) // It ends by itself only when it fails.
+	})
+	defer func() {
+		stopDB()
+		dbDone.Wait()
+		err = errors.Join(err, dbErr)
+	}()
+
+	stack, err := n.build(db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stack.engine.Close()) }()
+
+	// The node's own metrics first, so that whoever sees it ready finds an answer.
+	var scraping sync.WaitGroup
+	if *n.options.SelfScrape.Enabled {
+		s := newSelfScraper(n.registry, stack.appender, n.instance())
+		n.selfScrape(ctx, s)
+		scraping.Go(func() { n.selfScrapeLoop(ctx, s) })
+	}
+
+	n.handler.Store(n.mux(append(n.earlyRoutes(), stack.routes...)))
+	n.setPhase(serving)
+	n.logger.Info("Ready", "after", time.Since(n.started).Round(time.Millisecond))
+
+	<-ctx.Done()
+
+	// New writes are refused while the connections still stand, so that senders learn that they
+	// should come back, and those let in are given time; then the listeners close.
+	n.logger.Info("Stopping")
+	n.setPhase(stopping)
+	if !stack.writes.close(time.Duration(n.options.Web.DrainTimeout)) {
+		n.logger.Warn("Writes did not end in time and are cut off")
+	}
+	scraping.Wait()
+	srv.shutdown()
+	return nil
+}
+
+func (n *Node) setPhase(p phase) {
+	n.phase.Store(int32(p))
+	ready := 0.0
+	if p == serving {
+		ready = 1
+	}
+	n.metrics.ready.Set(ready)
+}
+
+func (n *Node) newServer() *server {
+	limit := n.options.Web.MaxConnections
+	if files := openFiles(); files > 0 {
+		if most := maxConnections(limit, files); most < limit {
+			n.logger.Warn("The process may open few files, so fewer connections are allowed; raise the limit (ulimit -n, LimitNOFILE=)",
+				"files", files, "connections", most)
+			limit = most
+		}
+	}
+	return newServer(n.listeners, newConnLimit(limit, n.metrics), n.root(), n.options.Web, n.cfg.Web.ConfigFile, n.logger)
+}
+
+func (n *Node) storageOptions() storage.Options {
+	mode, _ := wal.ParseMode(n.cfg.Storage.WALSync) // Config.Validate has parsed it before.
+	return storage.Options{
+		Registerer:       n.registry,
+		Events:           n.storageEvents(),
+		WALSync:          mode,
+		Retention:        time.Duration(n.options.Retention.Time),
+		RetentionBytes:   int64(n.options.Retention.Size),
+		OutOfOrderWindow: time.Duration(n.cfg.Storage.OutOfOrderWindow),
+	}
+}
+
+// stack is what stands on an open storage.
+type stack struct {
+	appender ingest.Appender
+	engine   *querier.Engine
+	writes   *gate
+	routes   []route
+}
+
+// build puts the write path and the query path together.
+func (n *Node) build(db *storage.DB) (*stack, error) {
+	s := &stack{writes: &gate{}}
+	writer, err := ingest.NewWriter(db, ingest.Options{
+		MaxFuture:          time.Duration(n.options.Limits.FutureTolerance),
+		Retention:          time.Duration(n.options.Retention.Time),
+		StartTimestampZero: n.feature("created-timestamp-zero-ingestion"),
+		Guard:              n.limits,
+		Registerer:         n.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.appender = n.limits.Over(writer)
+
+	opts := n.options.Query.options()
+	opts.Features = n.cfg.features()
+	opts.SubqueryStep = func() time.Duration { return time.Duration(n.file.Load().Global.EvaluationInterval) }
+	opts.ActiveQueries = filepath.Join(n.cfg.Storage.Path, "active-queries")
+	opts.Logger, opts.Registerer = n.logger, n.registry
+	if s.engine, err = querier.New(db, opts); err != nil {
+		return nil, err
+	}
+	queries, err := api.New(n.apiOptions(s.engine, db))
+	if err != nil {
+		return nil, errors.Join(err, s.engine.Close())
+	}
+	s.routes = append(n.writeRoutes(intake.New(n.limits, n.registry), s.appender, s.writes), n.queryRoutes(queries)...)
+	return s, nil
+}
+
+// nodeFeatures are the features that the node itself acts upon; the rest are the querier's.
+var nodeFeatures = []string{"created-timestamp-zero-ingestion"}
+
+func (n *Node) feature(name string) bool { return slices.Contains(n.cfg.features(), name) }
+
+// alwaysOn are features of Prometheus that need no switch here.
+var alwaysOn = []string{
+	"exemplar-storage", "native-histograms", "ooo-native-histograms", "metadata-wal-records",
+	"promql-duration-expr", "promql-extended-range-selectors", "remote-write-receiver", "st-storage",
+}
+
+func (n *Node) warnFeatures() {
+	for _, name := range n.cfg.features() {
+		switch {
+		case slices.Contains(alwaysOn, name):
+			n.logger.Info("This feature is always on", "feature", name)
+		case !slices.Contains(querier.Features(), name) && !slices.Contains(nodeFeatures, name):
+			n.logger.Warn("This feature has no effect in this version", "feature", name)
+		}
+	}
+}
+
+// instance is the instance label of the node's own series.
+func (n *Node) instance() string {
+	_, port, err := net.SplitHostPort(n.listeners[0].Addr().String())
+	if err != nil {
+		return n.cfg.Name
+	}
+	return net.JoinHostPort(n.cfg.Name, port)
+}
+
+// selfScrapeLoop stores the node's own metrics once per interval until ctx ends.
+func (n *Node) selfScrapeLoop(ctx context.Context, s *selfScraper) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(n.file.Load().Barograph.SelfScrape.Interval)):
+			n.selfScrape(ctx, s)
+		}
+	}
+}
+
+func (n *Node) selfScrape(ctx context.Context, s *selfScraper) {
+	err := s.scrape(ctx, time.Now())
+	if ctx.Err() != nil {
+		return
+	}
+	n.metrics.selfScrapes.Inc()
+	if err != nil {
+		n.metrics.selfScrapeFailures.Inc()
+		n.logger.Warn("The node could not store its own metrics", "err", err)
+	}
+}
