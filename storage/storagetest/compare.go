@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"testing"
@@ -36,10 +37,7 @@ func collect(t *testing.T, store Store, sel series.Selector) []selected {
 		}
 		last = s
 		require.True(t, slices.IsSortedFunc(s.Chunks, func(a, b chunk.Chunk) int {
-			if a.MinT <= b.MinT {
-				return -1
-			}
-			return 1
+			return cmp.Compare(a.MinT, b.MinT)
 		}), "chunks of %s by start", s.Labels)
 		x := selected{labels: series.Labels(string(s.Labels))}
 		it := chunk.NewIterator(s.Chunks)
