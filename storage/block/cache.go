@@ -12,12 +12,12 @@ import (
 // Cache holds decoded headers and symbols of parts, up to a number of bytes; what was not used for
 // longest goes first. All parts of a store share one. It may be used concurrently.
 type Cache struct {
-	limit   int64
 	reg     prometheus.Registerer
 	metrics *metrics
 
 	mu struct {
 		sync.Mutex
+		limit   int64
 		bytes   int64
 		entries map[cacheKey]*list.Element // of *cacheEntry
 		used    list.List                  // most recently used first
@@ -45,7 +45,8 @@ const entryOverhead = 160
 
 // NewCache returns a cache of that many bytes.
 func NewCache(bytes int64, reg prometheus.Registerer) *Cache {
-	c := &Cache{limit: bytes, reg: reg, metrics: newMetrics(reg)}
+	c := &Cache{reg: reg, metrics: newMetrics(reg)}
+	c.mu.limit = bytes
 	c.mu.entries = map[cacheKey]*list.Element{}
 	return c
 }
@@ -54,8 +55,9 @@ func NewCache(bytes int64, reg prometheus.Registerer) *Cache {
 // that has not ended yet.
 func (c *Cache) Close() {
 	c.mu.Lock()
-	c.limit = 0
+	c.mu.limit = 0
 	c.shrinkLocked()
+	c.metrics.cacheBytes.Set(0)
 	c.mu.Unlock()
 	c.metrics.unregister(c.reg)
 }
@@ -76,17 +78,18 @@ func (c *Cache) get(key cacheKey) cached {
 func (c *Cache) put(key cacheKey, v cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.entries[key] != nil {
-		return // Two readers decoded it at once; they are equal.
+	cost := v.size() + entryOverhead
+	if c.mu.entries[key] != nil || cost > c.mu.limit {
+		return // Two readers decoded it at once and are equal; or all else would have to go for it.
 	}
 	c.mu.entries[key] = c.mu.used.PushFront(&cacheEntry{key: key, value: v})
-	c.mu.bytes += v.size() + entryOverhead
+	c.mu.bytes += cost
 	c.shrinkLocked()
 	c.metrics.cacheBytes.Set(float64(c.mu.bytes))
 }
 
 func (c *Cache) shrinkLocked() {
-	for c.mu.bytes > c.limit {
+	for c.mu.bytes > c.mu.limit {
 		oldest := c.mu.used.Back()
 		e := c.mu.used.Remove(oldest).(*cacheEntry)
 		delete(c.mu.entries, e.key)

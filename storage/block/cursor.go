@@ -9,10 +9,14 @@ type cursor struct {
 }
 
 func (c *cursor) uvarint() uint64 {
-	if len(c.rest) > 0 && c.rest[0] < 0x80 {
-		v := uint64(c.rest[0])
-		c.rest = c.rest[1:]
-		return v
+	// Nearly all have one or two bytes.
+	if b := c.rest; len(b) > 1 && b[0]&b[1] < 0x80 {
+		if b[0] < 0x80 {
+			c.rest = b[1:]
+			return uint64(b[0])
+		}
+		c.rest = b[2:]
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7
 	}
 	v, n := binary.Uvarint(c.rest)
 	if n <= 0 {

@@ -3,6 +3,7 @@ package block
 import (
 	"bytes"
 	"fmt"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,47 +21,46 @@ const (
 	blockSkip = 3
 )
 
-// readFingerprints puts the fingerprints of all ordinals into the result, and drops the series
-// that are not of the shards asked for.
+// readFingerprints reads the fingerprints of all picks, drops those that are not of the shards
+// asked for, and makes the result, with the fingerprints in their places.
 func (s *selection) readFingerprints() error {
 	rows, err := s.part.blocks(s.reader, keys.Fingerprints)
 	if err != nil {
 		return err
 	}
 	defer rows.close()
-	for i, ordinal := range s.ordinals {
-		block, err := rows.at(ordinal >> fingerprintBits)
+	shards := s.sel.Shards
+	if shards != nil && shards.Bits <= s.header.ShardBits {
+		shards = nil // The ordinals were enough to tell.
+	}
+	fingerprints := make([]series.Fingerprint, 0, len(s.picks))
+	for _, p := range s.picks {
+		block, err := rows.at(p.ordinal >> fingerprintBits)
 		if err != nil {
 			return err
 		}
-		f, ok := fingerprintAt(block, ordinal%fingerprintsPerBlock)
+		f, ok := fingerprintAt(block, p.ordinal%fingerprintsPerBlock)
 		if !ok {
-			return s.part.readError("fingerprints", decodeErrorf("no fingerprint for series %d", ordinal))
+			return s.part.readError("fingerprints", decodeErrorf("no fingerprint for series %d", p.ordinal))
 		}
-		s.result[i].Fingerprint = f
+		if shards.Has(f) {
+			s.picks[len(fingerprints)] = p
+			fingerprints = append(fingerprints, f)
+		}
 	}
-	if s.sel.Shards != nil && s.sel.Shards.Bits > s.header.ShardBits {
-		s.keep(func(i int) bool { return s.sel.Shards.Has(s.result[i].Fingerprint) })
+	s.picks = s.picks[:len(fingerprints)]
+	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(chunk.Series{}))); err != nil {
+		return err
 	}
+	s.result = make([]chunk.Series, len(s.picks))
+	s.order(fingerprints)
 	return nil
 }
 
-// keep leaves the series for which is returns true.
-func (s *selection) keep(is func(i int) bool) {
-	n := 0
-	for i := range s.ordinals {
-		if is(i) {
-			s.ordinals[n], s.result[n] = s.ordinals[i], s.result[i]
-			n++
-		}
-	}
-	s.truncate(n)
-}
-
-// readChunks reads the chunk rows of the ordinals, keeps the chunks that overlap the time range,
-// and leaves only the series that have some, up to the limit.
+// readChunks reads the chunk rows of the picks, keeps the chunks that overlap the time range, and
+// leaves only the series that have some, up to the limit.
 func (s *selection) readChunks() error {
-	rows, err := s.part.chunkRows(s.reader, s.header, s.ordinals)
+	rows, err := s.part.chunkRows(s.reader, s.header, s.picks[0].ordinal, s.picks[len(s.picks)-1].ordinal)
 	if err != nil {
 		return err
 	}
@@ -74,33 +74,31 @@ func (s *selection) readChunks() error {
 	)
 	data.expect(limit * int(s.header.ChunkBytes/s.header.Series+1))
 	chunks.expect(limit * 2)
-	for i, ordinal := range s.ordinals {
-		if n == limit {
-			break
-		}
+	for i := 0; i < len(s.picks) && n < limit; i++ {
 		if i%checkEvery == 0 {
 			if err := s.take(0); err != nil {
 				return err
 			}
 		}
-		row, err := rows.at(ordinal)
+		p := s.picks[i]
+		row, err := rows.at(p.ordinal)
 		if err != nil {
 			return err
 		}
 		if found, err = chunk.DecodeRow(found[:0], row); err != nil {
-			return s.part.readError("chunks", decodeErrorf("row of series %d: %v", ordinal, err))
+			return s.part.readError("chunks", decodeErrorf("row of series %d: %v", p.ordinal, err))
 		}
 		kept, err := s.keepChunks(&chunks, &data, found)
 		if err != nil {
 			return err
 		}
 		if len(kept) > 0 {
-			s.ordinals[n], s.result[n] = ordinal, s.result[i]
-			s.result[n].Chunks = kept
+			s.result[p.place].Chunks = kept
+			s.picks[n] = p
 			n++
 		}
 	}
-	s.truncate(n)
+	s.picks = s.picks[:n]
 	s.part.cache.metrics.selectedRows.Add(float64(rows.read))
 	return nil
 }
@@ -137,7 +135,7 @@ func (s *selection) keepChunks(
 	return kept, nil
 }
 
-// readLabels puts the labels of all ordinals into the result.
+// readLabels puts the labels of all picks into the result.
 func (s *selection) readLabels() error {
 	rows, err := s.part.blocks(s.reader, keys.Labels)
 	if err != nil {
@@ -146,18 +144,18 @@ func (s *selection) readLabels() error {
 	defer rows.close()
 	text := newLabelReader(s.part, s.reader, s.header)
 	data := arena[byte]{take: s.take}
-	data.expect(len(s.ordinals) * 128)
-	for i, ordinal := range s.ordinals {
+	data.expect(len(s.picks) * 128)
+	for i, p := range s.picks {
 		if i%checkEvery == 0 {
 			if err := s.take(0); err != nil {
 				return err
 			}
 		}
-		block, err := rows.at(ordinal / rowsPerBlock)
+		block, err := rows.at(p.ordinal / rowsPerBlock)
 		if err != nil {
 			return err
 		}
-		ls, err := text.labels(block, ordinal)
+		ls, err := text.labels(block, p.ordinal)
 		if err != nil {
 			return err
 		}
@@ -165,7 +163,7 @@ func (s *selection) readLabels() error {
 		if err != nil {
 			return err
 		}
-		s.result[i].Labels = series.Labels(kept)
+		s.result[p.place].Labels = series.Labels(kept)
 	}
 	return nil
 }
@@ -185,11 +183,10 @@ type rowReader struct {
 	value []byte
 }
 
-// chunkRows reads chunk rows by ordinal, from the first of ordinals to the last.
-func (p *Part) chunkRows(r pebble.Reader, h *header, ordinals []uint32) (*rowReader, error) {
-	shard := h.shardAt(ordinals[0])
-	key := keys.AppendChunk(nil, p.meta.Part, h.shards[shard], ordinals[0])
-	last := ordinals[len(ordinals)-1]
+// chunkRows reads chunk rows by ordinal, from first to last.
+func (p *Part) chunkRows(r pebble.Reader, h *header, first, last uint32) (*rowReader, error) {
+	shard := h.shardAt(first)
+	key := keys.AppendChunk(nil, p.meta.Part, h.shards[shard], first)
 	end := append(keys.AppendChunk(nil, p.meta.Part, h.shards[h.shardAt(last)], last), 0)
 	it, err := p.scan(r, bytes.Clone(key), end)
 	if err != nil {

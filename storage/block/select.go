@@ -1,6 +1,7 @@
 package block
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -30,42 +31,40 @@ func (p *Part) Select(r pebble.Reader, sel series.Selector) ([]chunk.Series, err
 }
 
 // selection is a Select on its way. The steps go over ordinals, and so over keys, in order:
-// matchers to ordinals, ordinals to fingerprints, to chunks, to labels; the result is sorted last.
+// matchers to ordinals, ordinals to fingerprints, to chunks, to labels. The fingerprints say early
+// where in the result each series goes, so that only they have to be sorted.
 type selection struct {
 	part   *Part
 	reader pebble.Reader
 	sel    series.Selector
 	header *header
 
-	ordinals []uint32
-	// result has the series of ordinals, one for each.
+	// picks are the series still wanted, by ordinal.
+	picks  []pick
 	result []chunk.Series
 }
+
+// pick is a series of a selection: its ordinal and its place in the result.
+type pick struct{ ordinal, place uint32 }
 
 func (s *selection) run() error {
 	if err := s.match(); err != nil {
 		return err
 	}
-	if len(s.ordinals) == 0 {
-		return nil
-	}
-	if err := s.take(int64(len(s.ordinals)) * int64(unsafe.Sizeof(chunk.Series{})+4)); err != nil {
+	if err := s.readFingerprints(); err != nil || len(s.picks) == 0 {
 		return err
 	}
-	s.result = make([]chunk.Series, len(s.ordinals))
-	if err := s.readFingerprints(); err != nil {
-		return err
-	}
-	if !s.sel.SkipChunks && len(s.ordinals) > 0 {
+	if !s.sel.SkipChunks {
 		if err := s.readChunks(); err != nil {
 			return err
 		}
 	}
-	s.truncate(s.limit())
+	s.picks = s.picks[:s.limit()]
 	if err := s.readLabels(); err != nil {
 		return err
 	}
-	s.sort()
+	s.closeGaps()
+	s.sortEqual()
 	return nil
 }
 
@@ -82,13 +81,9 @@ func (s *selection) take(bytes int64) error {
 // limit is the most series wanted.
 func (s *selection) limit() int {
 	if s.sel.Limit > 0 {
-		return min(s.sel.Limit, len(s.ordinals))
+		return min(s.sel.Limit, len(s.picks))
 	}
-	return len(s.ordinals)
-}
-
-func (s *selection) truncate(n int) {
-	s.ordinals, s.result = s.ordinals[:n], s.result[:n]
+	return len(s.picks)
 }
 
 // match evaluates the matchers and leaves the ordinals of the shards asked for.
@@ -107,10 +102,14 @@ func (s *selection) match() error {
 	if s.sel.Shards != nil {
 		matching.And(s.header.within(s.sel.Shards))
 	}
-	if err := s.take(4 * int64(matching.GetCardinality())); err != nil {
+	n := int(matching.GetCardinality())
+	if err := s.take(int64(n) * int64(unsafe.Sizeof(pick{}))); err != nil {
 		return err
 	}
-	s.ordinals = matching.ToArray()
+	s.picks = make([]pick, 0, n)
+	for ordinals := matching.Iterator(); ordinals.HasNext(); {
+		s.picks = append(s.picks, pick{ordinal: ordinals.Next()})
+	}
 	return nil
 }
 
@@ -136,18 +135,53 @@ func lowest(s series.Shard, bits uint8) series.Fingerprint {
 	return series.Fingerprint(uint64(s) << (64 - bits)) // A shift by 64 gives 0.
 }
 
-// sort orders the result. It is in order by shard already, and a shard is a range of fingerprints.
-func (s *selection) sort() {
-	bits := s.header.ShardBits
-	for rest := s.result; len(rest) > 0; {
-		shard := rest[0].Fingerprint.Shard(bits)
-		n := 1
-		for n < len(rest) && rest[n].Fingerprint.Shard(bits) == shard {
+// order gives each pick its place in the result by its fingerprint. Picks are in order by shard
+// already, and a shard is a range of fingerprints, so each shard is sorted for itself.
+func (s *selection) order(fingerprints []series.Fingerprint) {
+	type ranked struct {
+		fingerprint series.Fingerprint
+		pick        uint32
+	}
+	var shard []ranked
+	for from := 0; from < len(s.picks); from += len(shard) {
+		shard = shard[:0]
+		of := fingerprints[from].Shard(s.header.ShardBits)
+		for i := from; i < len(s.picks) && fingerprints[i].Shard(s.header.ShardBits) == of; i++ {
+			shard = append(shard, ranked{fingerprints[i], uint32(i)})
+		}
+		slices.SortFunc(shard, func(a, b ranked) int { return cmp.Compare(a.fingerprint, b.fingerprint) })
+		for i, r := range shard {
+			s.picks[r.pick].place = uint32(from + i)
+			s.result[from+i].Fingerprint = r.fingerprint
+		}
+	}
+}
+
+// closeGaps takes out of the result what is no longer picked.
+func (s *selection) closeGaps() {
+	if len(s.picks) == len(s.result) {
+		return
+	}
+	picked := make([]bool, len(s.result))
+	for _, p := range s.picks {
+		picked[p.place] = true
+	}
+	n := 0
+	for i := range s.result {
+		if picked[i] {
+			s.result[n] = s.result[i]
 			n++
 		}
-		slices.SortFunc(rest[:n], func(a, b chunk.Series) int {
-			return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
-		})
-		rest = rest[n:]
+	}
+	s.result = s.result[:n]
+}
+
+// sortEqual orders series of one fingerprint by their labels.
+func (s *selection) sortEqual() {
+	for i := 1; i < len(s.result); i++ {
+		for j := i; j > 0 && s.result[j-1].Fingerprint == s.result[j].Fingerprint &&
+			series.CompareBytes(s.result[j-1].Labels, s.result[j].Labels) > 0; j-- {
+			s.result[j-1], s.result[j] = s.result[j], s.result[j-1]
+		}
 	}
 }

@@ -82,16 +82,16 @@ func (v *verifier) readPostings() error {
 // readSeries walks all series. Each of a series' labels is in the postings; since there are as
 // many postings as labels, no other is.
 func (v *verifier) readSeries() error {
-	all := make([]uint32, v.header.count())
-	for i := range all {
-		all[i] = uint32(i)
-	}
-	rows, err := v.part.chunkRows(v.reader, v.header, all)
+	n := v.header.count()
+	rows, err := v.part.chunkRows(v.reader, v.header, 0, n-1)
 	if err != nil {
 		return err
 	}
 	defer rows.close()
-	s := selection{part: v.part, reader: v.reader, header: v.header, ordinals: all, result: make([]chunk.Series, len(all))}
+	s := selection{part: v.part, reader: v.reader, header: v.header, picks: make([]pick, n)}
+	for i := range s.picks {
+		s.picks[i].ordinal = uint32(i)
+	}
 	if err := s.readFingerprints(); err != nil {
 		return err
 	}
@@ -101,8 +101,9 @@ func (v *verifier) readSeries() error {
 	h := v.header
 	v.minT, v.maxT = math.MaxInt64, math.MinInt64
 	var chunks []chunk.Chunk
-	for i, at := range s.result {
-		if i > 0 && compareOrder(h.ShardBits, s.result[i-1], at) >= 0 {
+	for i, p := range s.picks {
+		at := s.result[p.place]
+		if i > 0 && compareOrder(h.ShardBits, s.result[s.picks[i-1].place], at) >= 0 {
 			return v.fail("series %d is not after the one before", i)
 		}
 		if err := v.checkLabels(uint32(i), at); err != nil {
