@@ -104,6 +104,8 @@ type batch struct {
 	rejected []frame.Rejected
 
 	order, spare []uint32
+	scattered    bool   // The order does not make runs.
+	sum          uint32 // Keeps reading ahead from being optimised away.
 	bytes        []byte
 	chunks       []chunk.Chunk
 	drop         []bool
@@ -118,7 +120,7 @@ func (h *Head) newBatch(f *frame.Frame) *batch {
 	b := batches.Get().(*batch)
 	b.head, b.frame = h, f
 	b.oldest, b.maxTime = math.MinInt64, noTime
-	b.start, b.end = 0, noTime
+	b.start, b.end, b.scattered = 0, noTime, false
 	return b
 }
 
@@ -145,7 +147,7 @@ func (b *batch) finish() []frame.Rejected {
 }
 
 func (b *batch) byPage(refs []series.Ref) []uint32 {
-	b.order, b.spare = byPage(b.order, b.spare, refs, len(*b.head.pages.Load()))
+	b.order, b.spare, b.scattered = byPage(b.order, b.spare, refs, len(*b.head.pages.Load()))
 	return b.order
 }
 
@@ -154,8 +156,41 @@ func (b *batch) reject(index int, reason frame.Reason) {
 	b.tally.rejected[reason]++
 }
 
-// floats puts the float samples at these places of the frame in, run by run.
+// floats puts the float samples at these places of the frame in. Where they are scattered over
+// the pages, each meets memory that no cache holds; reading ahead lets the processor wait for many
+// of them at a time.
 func (b *batch) floats(order []uint32) {
+	if !b.scattered {
+		b.runs(order)
+		return
+	}
+	for len(order) > 0 {
+		n := min(len(order), warmed)
+		b.warm(order[:n])
+		b.runs(order[:n])
+		order = order[n:]
+	}
+}
+
+// warmed is the number of samples read ahead: enough to keep the memory busy, and little enough
+// to still be in the first cache when their turn comes.
+const warmed = 64
+
+// warm reads of each sample's cell.
+func (b *batch) warm(order []uint32) {
+	pages := *b.head.pages.Load()
+	sum := uint32(0)
+	for _, i := range order {
+		n := b.frame.Refs[i].Index()
+		if page := n / pageSeries; int(page) < len(pages) && pages[page] != nil {
+			sum += pages[page].mu.cells[n%pageSeries].gate.Load()
+		}
+	}
+	b.sum = sum
+}
+
+// runs takes a page's lock once for each run of samples for it.
+func (b *batch) runs(order []uint32) {
 	refs := b.frame.Refs
 	for len(order) > 0 {
 		number := refs[order[0]].Index() / pageSeries
@@ -186,8 +221,9 @@ func (b *batch) run(p *page, order []uint32) {
 			continue
 		}
 		j := ref.Index() % pageSeries
-		a := &p.mu.open[j]
-		if last := a.LastT(); p.mu.gate[j] == ref.Generation() && t > last && last >= b.start && t < b.end &&
+		c := &p.mu.cells[j]
+		a := &c.open
+		if last := a.LastT(); c.gate.Load() == ref.Generation() && t > last && last >= b.start && t < b.end &&
 			uint(a.Len()-1) < chunk.MaxSamples-1 && (len(starts) == 0 || starts[i] == 0) {
 			a.Append(t, values[i])
 			b.quick++

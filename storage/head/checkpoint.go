@@ -66,11 +66,11 @@ func (g *gather) entries(p *page, first uint32) []entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for j := range uint32(pageSeries) {
-		st := &p.mu.state[j]
-		if st.gen == 0 {
+		st, gen := &p.mu.state[j], p.mu.cells[j].gen
+		if gen == 0 {
 			continue
 		}
-		e := entry{ref: series.MakeRef(first+j, st.gen), lastT: p.lastT(j)}
+		e := entry{ref: series.MakeRef(first+j, gen), lastT: p.lastT(j)}
 		from := len(g.arena)
 		g.arena = labels.AppendLabels(g.arena, first+j)
 		e.labels = g.arena[from:len(g.arena):len(g.arena)]

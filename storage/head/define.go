@@ -20,16 +20,15 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 	h.creation.Lock()
 	defer h.creation.Unlock()
 	var (
-		fresh   []frame.SeriesDef // to be published together
-		indexes = make(map[uint32]struct{}, len(defs))
-		prints  = make(map[series.Fingerprint]struct{}, len(defs))
-		made    int
+		// fresh are to be published together: their indexes ascend, their fingerprints differ.
+		fresh  = make([]frame.SeriesDef, 0, len(defs))
+		prints = make(map[series.Fingerprint]struct{}, len(defs))
+		made   int
 	)
 	publish := func() {
 		h.publishLocked(fresh)
 		made += len(fresh)
 		fresh = fresh[:0]
-		clear(indexes)
 		clear(prints)
 	}
 	defer func() { h.metrics.created.Add(float64(made)) }()
@@ -41,9 +40,9 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 			return fmt.Errorf("define series %#x: %w", uint64(d.Ref), err)
 		}
 		fp := d.Labels.Fingerprint()
-		_, sameIndex := indexes[d.Ref.Index()]
-		if _, samePrint := prints[fp]; sameIndex || samePrint {
-			publish() // What d is, depends on one before it.
+		_, known := prints[fp]
+		if last := len(fresh) - 1; known || last >= 0 && d.Ref.Index() <= fresh[last].Ref.Index() {
+			publish() // What d is, may depend on one before it.
 		}
 		wanted, err := h.makeRoomLocked(d, fp)
 		if err != nil {
@@ -51,7 +50,7 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 		}
 		if wanted {
 			fresh = append(fresh, d)
-			indexes[d.Ref.Index()], prints[fp] = struct{}{}, struct{}{}
+			prints[fp] = struct{}{}
 		}
 	}
 	publish()
@@ -94,7 +93,7 @@ func (h *Head) generationAt(n uint32) uint32 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.state[n%pageSeries].gen
+	return p.mu.cells[n%pageSeries].gen
 }
 
 // evictLocked clears an index for a newer series. The old one was forgotten before the newer was
@@ -123,9 +122,8 @@ func (h *Head) renameLocked(ref series.Ref, d frame.SeriesDef) {
 	p, j := h.page(ref.Index()), ref.Index()%pageSeries
 	h.directory.mu.Lock()
 	p.mu.Lock()
-	old, p.mu.state[j] = p.mu.state[j], state{}
-	was, p.mu.open[j] = p.mu.open[j], chunk.XORAppender{}
-	p.setGate(j)
+	old, was = p.mu.state[j], p.mu.cells[j].open
+	p.clear(j)
 	p.mu.Unlock()
 	h.directory.removeLocked(old.fp, ref.Index())
 	h.directory.mu.Unlock()
@@ -136,7 +134,7 @@ func (h *Head) renameLocked(ref series.Ref, d frame.SeriesDef) {
 	p.mu.Lock()
 	st := &p.mu.state[j]
 	st.lastT, st.closed, st.side = old.lastT, old.closed, old.side
-	p.mu.open[j] = was
+	p.mu.cells[j].open = was
 	p.setGate(j)
 	p.mu.Unlock()
 }

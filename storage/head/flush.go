@@ -26,7 +26,7 @@ func (h *Head) StartFlush(before int64) *Flush {
 		}
 		p.mu.Lock()
 		for j := range uint32(pageSeries) {
-			if p.mu.state[j].gen != 0 && !p.empty(j) {
+			if p.mu.cells[j].gen != 0 && !p.empty(j) {
 				b.setAside(p, j, before)
 			}
 		}

@@ -17,7 +17,7 @@ func (h *Head) GC(before int64) int {
 		}
 		p.mu.Lock()
 		for j := range uint32(pageSeries) {
-			if gen := p.mu.state[j].gen; gen != 0 && p.empty(j) && p.lastT(j) < before {
+			if gen := p.mu.cells[j].gen; gen != 0 && p.empty(j) && p.lastT(j) < before {
 				idle = append(idle, series.MakeRef(uint32(number)*pageSeries+j, gen))
 			}
 		}
@@ -51,7 +51,7 @@ func (h *Head) freeIndexesLocked() {
 		p.mu.Lock()
 		for j := pageSeries - 1; j >= 0; j-- {
 			n := uint32(number*pageSeries + j)
-			if p.mu.state[j].gen == 0 && n < h.creation.next {
+			if p.mu.cells[j].gen == 0 && n < h.creation.next {
 				h.creation.free = append(h.creation.free, n)
 			}
 		}

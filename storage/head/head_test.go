@@ -72,7 +72,9 @@ func selected(t testing.TB, h *head.Head, sel series.Selector) []chunk.Series {
 func requireOneSlot(t testing.TB, c chunk.Chunk) {
 	t.Helper()
 	floor := func(t int64) int64 { return int64(math.Floor(float64(t) / slot)) }
-	require.Equal(t, floor(c.MinT), floor(c.MaxT), "chunk from %d to %d", c.MinT, c.MaxT)
+	if floor(c.MinT) != floor(c.MaxT) {
+		t.Fatalf("chunk from %d to %d is not within a slot", c.MinT, c.MaxT)
+	}
 }
 
 func samples(t testing.TB, chunks []chunk.Chunk) (out []series.Sample) {
@@ -110,9 +112,9 @@ func requireSame(t testing.TB, want, got model) {
 	for ls, times := range want {
 		require.Equal(t, len(times), len(got[ls]), "samples of %s", series.Labels(ls))
 		for at, s := range times {
-			g, ok := got[ls][at]
-			require.True(t, ok, "%s at %d", series.Labels(ls), at)
-			require.Zero(t, series.CompareValues(s, g), "%s at %d: %v, not %v", series.Labels(ls), at, g, s)
+			if g, ok := got[ls][at]; !ok || series.CompareValues(s, g) != 0 {
+				t.Fatalf("%s at %d: %v (%t), not %v", series.Labels(ls), at, g, ok, s)
+			}
 		}
 	}
 }

@@ -17,10 +17,10 @@ const (
 	// lateBytes is what one of them costs.
 	lateBytes = 40
 	// Of a series' closed chunks the newest ones are searched for a copy of a late sample: so many
-	// are looked at, and so many of those are decoded, per sample or per buffer.
-	lookedAt      = 64
-	decodedSample = 2
-	decodedBuffer = 16
+	// are looked at, and of those so many samples are decoded, per sample or per buffer.
+	lookedAt      = 256
+	decodedSample = 2 * chunk.MaxSamples
+	decodedBuffer = 16 * chunk.MaxSamples
 )
 
 // late takes a sample that is not later than its series' last one.
@@ -28,7 +28,7 @@ func (b *batch) late(p *page, j uint32, s series.Sample) frame.Reason {
 	if s.T < b.oldest {
 		return frame.TooOld
 	}
-	a, st := &p.mu.open[j], &p.mu.state[j]
+	a, st := &p.mu.cells[j].open, &p.mu.state[j]
 	if plain(s) && a.Len() > 0 && s.T == a.LastT() { // Most of them: a request was sent again.
 		if math.Float64bits(s.V) == math.Float64bits(a.LastV()) {
 			b.tally.duplicates++
@@ -100,7 +100,7 @@ func (b *batch) known(p *page, j uint32, s series.Sample) bool {
 	return b.drop[0]
 }
 
-// search looks for late samples in the series' chunks, of which it decodes a few, and marks those
+// search looks for late samples in the series' chunks, of which it decodes so many samples, and marks those
 // to drop: a chunk has the same or a better one.
 func (b *batch) search(p *page, j uint32, late []series.Sample, decoded int) {
 	mint, maxt := late[0].T, late[len(late)-1].T
@@ -108,14 +108,14 @@ func (b *batch) search(p *page, j uint32, late []series.Sample, decoded int) {
 		var c chunk.Chunk
 		c, b.bytes = p.snapshot(j, b.bytes[:0])
 		b.searchChunk(c, late)
-		decoded--
+		decoded -= c.Samples
 	}
 	left := lookedAt
 	for c := p.mu.state[j].closed; c != nil && left > 0 && decoded > 0; c = c.next {
 		left--
 		if c.overlaps(mint, maxt) {
 			b.searchChunk(c.chunk(), late)
-			decoded--
+			decoded -= int(c.samples)
 		}
 	}
 }

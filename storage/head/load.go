@@ -13,7 +13,10 @@ import (
 )
 
 // errRecord marks bytes that are no record of a checkpoint.
-var errRecord = errors.New("checkpoint record is corrupt")
+var (
+	errRecord = errors.New("checkpoint record is corrupt")
+	errShort  = fmt.Errorf("%w: entry cut short", errRecord)
+)
 
 // LoadCheckpoint takes in a record. keep says for a timestamp whether it is still wanted, and must
 // say so of all later ones then; nil is all. A chunk stays whole if its last sample is wanted. The
@@ -81,7 +84,7 @@ func (h *Head) loadSeries(body []byte, keep func(t int64) bool) error {
 		}
 		p.mu.Lock()
 		var err error
-		if p.mu.state[j].gen == e.ref.Generation() {
+		if p.mu.cells[j].gen == e.ref.Generation() {
 			err = b.restore(p, j, e)
 		}
 		p.mu.Unlock()
@@ -94,23 +97,22 @@ func (h *Head) loadSeries(body []byte, keep func(t int64) bool) error {
 
 // cutEntry takes an entry off the front of body, which it views.
 func cutEntry(chunks *[]chunk.Chunk, body []byte) (e entry, rest []byte, err error) {
-	short := fmt.Errorf("%w: entry cut short", errRecord)
 	n, ok := cutUvarint(&body)
 	gen, ok2 := cutUvarint(&body)
 	ls, ok3 := cutBytes(&body)
 	if !ok || !ok2 || !ok3 || n >= maxSeries || gen > math.MaxUint32 {
-		return e, nil, short
+		return e, nil, errShort
 	}
 	e.ref, e.labels = series.MakeRef(uint32(n), uint32(gen)), series.Labels(ls)
 	lastT, size := binary.Varint(body)
 	if size <= 0 {
-		return e, nil, short
+		return e, nil, errShort
 	}
 	e.lastT, body = lastT, body[size:]
 	closedRow, ok := cutBytes(&body)
 	openRow, ok2 := cutBytes(&body)
 	if !ok || !ok2 {
-		return e, nil, short
+		return e, nil, errShort
 	}
 	from := len(*chunks)
 	if *chunks, err = chunk.DecodeRow(*chunks, closedRow); err != nil {
@@ -150,7 +152,7 @@ func (b *batch) restore(p *page, j uint32, e entry) error {
 		return b.restoreClosed(st, e.open)
 	}
 	if e.open.Enc == chunk.XOR {
-		if err := p.mu.open[j].Resume(e.open); err != nil {
+		if err := p.mu.cells[j].open.Resume(e.open); err != nil {
 			return err
 		}
 	} else if err := st.needBuilder().Resume(e.open); err != nil {

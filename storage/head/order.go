@@ -12,10 +12,11 @@ const goodRun = 4
 // byPage fills order with the places of refs such that those of one page follow each other and
 // places of equal references stay in order. It leaves them as they are where they come in runs
 // already, or where there are hardly more samples than pages, so that sorting makes none.
+// scattered says that there are no runs in the result.
 //
 // Pages are sorted by radix, from the lowest byte of the page number up, in passes that keep the
 // order of the ones before.
-func byPage(order, spare []uint32, refs []series.Ref, pages int) (sorted, other []uint32) {
+func byPage(order, spare []uint32, refs []series.Ref, pages int) (sorted, other []uint32, scattered bool) {
 	order = slices.Grow(order[:0], len(refs))[:len(refs)]
 	runs, last := 0, ^uint32(0)
 	for i, ref := range refs {
@@ -24,8 +25,11 @@ func byPage(order, spare []uint32, refs []series.Ref, pages int) (sorted, other 
 			runs, last = runs+1, page
 		}
 	}
-	if runs*goodRun <= len(refs) || len(refs) < pages {
-		return order, spare
+	if runs*goodRun <= len(refs) {
+		return order, spare, false
+	}
+	if len(refs) < pages {
+		return order, spare, true
 	}
 	spare = slices.Grow(spare[:0], len(refs))[:len(refs)]
 	for shift := 0; (pages-1)>>shift > 0; shift += 8 {
@@ -45,5 +49,5 @@ func byPage(order, spare []uint32, refs []series.Ref, pages int) (sorted, other 
 		}
 		order, spare = spare, order
 	}
-	return order, spare
+	return order, spare, len(refs) < goodRun*pages
 }

@@ -2,6 +2,7 @@ package head
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/series"
@@ -9,27 +10,32 @@ import (
 
 const pageSeries = 256
 
-// page holds the series of 256 neighbouring indexes. What an append touches lies in arrays of its
-// own, so that frames in order of arrival walk memory in order.
+// page holds the series of 256 neighbouring indexes. What an append touches lies together and by
+// itself, so that frames in order of arrival walk memory in order.
 type page struct {
 	mu struct {
-		// open are the open chunks of plain floats. They come first so that each is a cache line.
-		open [pageSeries]chunk.XORAppender
-		// gate is the series' generation if its next plain float goes to open, zero if not.
-		gate  [pageSeries]uint32
-		state [pageSeries]state
 		sync.Mutex
+		cells [pageSeries]cell
+		state [pageSeries]state
 	}
 }
 
-// state is what a series has beside its open chunk. gen and fp change only under the directory's
-// lock as well, so that either lock is enough to read them.
+// cell is what the quick way of a sample needs of a series. gen, and fp in state, change only under
+// the directory's lock as well, so that either lock is enough to read them.
+type cell struct {
+	// gate is gen if the series' next plain float goes to open, zero if not. It is atomic because it
+	// is read ahead, without the lock and without a look at the value: see batch.warm.
+	gate atomic.Uint32
+	gen  uint32 // zero: no series lives here
+	open chunk.XORAppender
+}
+
+// state is what a series has beside its open chunk.
 type state struct {
 	fp     series.Fingerprint
 	lastT  int64   // of the newest sample in order, unless open has a newer one; noTime before it
 	closed *closed // the newest first, except that late ones come as they do
 	side   *side
-	gen    uint32 // zero: no series lives here
 }
 
 // side is what only some series have. Of builder and the page's open chunk at most one has
@@ -69,7 +75,7 @@ func (c *closed) overlaps(mint, maxt int64) bool { return c.minT <= maxt && c.ma
 
 // lastT is the time of the newest sample in order.
 func (p *page) lastT(j uint32) int64 {
-	if a := &p.mu.open[j]; a.Len() > 0 {
+	if a := &p.mu.cells[j].open; a.Len() > 0 {
 		return a.LastT()
 	}
 	return p.mu.state[j].lastT
@@ -100,7 +106,7 @@ func (st *state) needSide() *side {
 
 // openRange is the time range of the open chunk, of whichever kind.
 func (p *page) openRange(j uint32) (mint, maxt int64, ok bool) {
-	if a := &p.mu.open[j]; a.Len() > 0 {
+	if a := &p.mu.cells[j].open; a.Len() > 0 {
 		return a.MinT(), a.LastT(), true
 	}
 	if b := p.mu.state[j].builder(); b != nil {
@@ -111,7 +117,7 @@ func (p *page) openRange(j uint32) (mint, maxt int64, ok bool) {
 
 // snapshot appends a copy of the open chunk's bytes to dst and returns the chunk that views them.
 func (p *page) snapshot(j uint32, dst []byte) (chunk.Chunk, []byte) {
-	if a := &p.mu.open[j]; a.Len() > 0 {
+	if a := &p.mu.cells[j].open; a.Len() > 0 {
 		return a.Snapshot(dst)
 	}
 	if b := p.mu.state[j].builder(); b != nil {
@@ -123,14 +129,23 @@ func (p *page) snapshot(j uint32, dst []byte) (chunk.Chunk, []byte) {
 // empty reports whether the series has no samples at all.
 func (p *page) empty(j uint32) bool {
 	st := &p.mu.state[j]
-	return p.mu.open[j].Len() == 0 && st.closed == nil && st.builder() == nil && len(st.late()) == 0
+	return p.mu.cells[j].open.Len() == 0 && st.closed == nil && st.builder() == nil && len(st.late()) == 0
 }
 
 // setGate opens or shuts the quick way for the series, as its state asks.
 func (p *page) setGate(j uint32) {
-	st := &p.mu.state[j]
-	p.mu.gate[j] = st.gen
-	if st.builder() != nil {
-		p.mu.gate[j] = 0
+	c, gate := &p.mu.cells[j], uint32(0)
+	if p.mu.state[j].builder() == nil {
+		gate = c.gen
 	}
+	if c.gate.Load() != gate {
+		c.gate.Store(gate)
+	}
+}
+
+// clear takes the series out of its place.
+func (p *page) clear(j uint32) {
+	p.mu.state[j] = state{}
+	p.mu.cells[j].gen, p.mu.cells[j].open = 0, chunk.XORAppender{}
+	p.setGate(j)
 }

@@ -43,8 +43,7 @@ func (b *batch) figure(start int64) *figure {
 // put is the long way of any sample. p is locked.
 func (b *batch) put(p *page, ref series.Ref, s series.Sample) frame.Reason {
 	j := ref.Index() % pageSeries
-	st := &p.mu.state[j]
-	if st.gen != ref.Generation() || st.gen == 0 {
+	if gen := p.mu.cells[j].gen; gen != ref.Generation() || gen == 0 {
 		return frame.UnknownRef
 	}
 	b.enter(s.T)
@@ -65,7 +64,7 @@ func plain(s series.Sample) bool { return s.H == nil && s.FH == nil && s.ST == 0
 
 // inOrder appends a sample to the open chunk, beginning another where the sample needs one.
 func (b *batch) inOrder(p *page, j uint32, s series.Sample) frame.Reason {
-	a, st := &p.mu.open[j], &p.mu.state[j]
+	a, st := &p.mu.cells[j].open, &p.mu.state[j]
 	if _, last, ok := p.openRange(j); ok && last < b.start || a.Len() >= chunk.MaxSamples ||
 		a.Len() > 0 && !plain(s) {
 		b.closeOpen(p, j)
@@ -110,7 +109,7 @@ func (b *batch) pushTaken(st *state) {
 
 // closeOpen closes the open chunk, of whichever kind.
 func (b *batch) closeOpen(p *page, j uint32) {
-	a, st := &p.mu.open[j], &p.mu.state[j]
+	a, st := &p.mu.cells[j].open, &p.mu.state[j]
 	if a.Len() > 0 {
 		st.lastT = a.LastT()
 		b.push(st, a.Close())

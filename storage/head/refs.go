@@ -50,9 +50,9 @@ func (h *Head) find(refs []series.Ref, sets []series.Labels, fps []series.Finger
 func (h *Head) findLocked(labels index.Reader, ls series.Labels, fp series.Fingerprint) series.Ref {
 	var gen uint32
 	n, ok := h.directory.findLocked(fp, func(n uint32) bool {
-		st := &h.page(n).mu.state[n%pageSeries]
-		gen = st.gen
-		return st.fp == fp && labels.Equal(n, ls)
+		p, j := h.page(n), n%pageSeries
+		gen = p.mu.cells[j].gen
+		return p.mu.state[j].fp == fp && labels.Equal(n, ls)
 	})
 	if !ok {
 		return 0
@@ -174,7 +174,8 @@ func (h *Head) publishLocked(defs []frame.SeriesDef) {
 			fp := d.Labels.Fingerprint()
 			p, j := h.page(d.Ref.Index()), d.Ref.Index()%pageSeries
 			p.mu.Lock()
-			p.mu.state[j] = state{fp: fp, lastT: noTime, gen: d.Ref.Generation()}
+			p.mu.state[j] = state{fp: fp, lastT: noTime}
+			p.mu.cells[j].gen = d.Ref.Generation()
 			p.setGate(j)
 			p.mu.Unlock()
 			h.directory.insertLocked(fp, d.Ref.Index())
@@ -207,10 +208,9 @@ func (h *Head) forgetLocked(refs []series.Ref) (gone int) {
 	for _, ref := range refs {
 		p, j := h.page(ref.Index()), ref.Index()%pageSeries
 		p.mu.Lock()
-		if st := &p.mu.state[j]; st.gen == ref.Generation() && p.empty(j) {
-			h.directory.removeLocked(st.fp, ref.Index())
-			*st = state{}
-			p.setGate(j)
+		if p.mu.cells[j].gen == ref.Generation() && p.empty(j) {
+			h.directory.removeLocked(p.mu.state[j].fp, ref.Index())
+			p.clear(j)
 			ids.Add(ref.Index())
 		}
 		p.mu.Unlock()

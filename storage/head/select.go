@@ -106,7 +106,7 @@ func (g *gather) page(p *page, ids []uint32) error {
 // wanted reports whether the series is alive and has samples in the time range.
 func (g *gather) wanted(p *page, j uint32) bool {
 	st := &p.mu.state[j]
-	if st.gen == 0 || st.gen > g.generation || !g.sel.Shards.Has(st.fp) {
+	if gen := p.mu.cells[j].gen; gen == 0 || gen > g.generation || !g.sel.Shards.Has(st.fp) {
 		return false
 	}
 	mint, maxt := g.sel.Mint, g.sel.Maxt
@@ -143,7 +143,7 @@ func (g *gather) measure(p *page, ids []uint32) (size int64, chunks int, some bo
 				size += chunkBytes + int64(len(c.data))
 			}
 		}
-		if n := p.mu.open[j].Size(); n > 0 {
+		if n := p.mu.cells[j].open.Size(); n > 0 {
 			chunks++
 			size += chunkBytes + int64(n)
 		}
@@ -165,7 +165,7 @@ func (g *gather) appendChunks(dst []chunk.Chunk, p *page, j uint32) []chunk.Chun
 	st := &p.mu.state[j]
 	from := len(dst)
 	if first, last, ok := p.openRange(j); ok && first <= maxt && last >= mint {
-		g.room(p.mu.open[j].Size())
+		g.room(p.mu.cells[j].open.Size())
 		var c chunk.Chunk
 		c, g.arena = p.snapshot(j, g.arena)
 		dst = append(dst, c)
