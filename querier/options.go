@@ -47,7 +47,8 @@ type Options struct {
 	// Default 256 KiB.
 	MaxRegexLength int
 	// MaxRegexSize is how many instructions the regular expressions of a query may compile to;
-	// a run of plain text counts as one. Default 20,000.
+	// a run of plain text counts as one. Matching a value takes at most this times the value's
+	// length. Default 10,000.
 	MaxRegexSize int
 	// MaxPoints is the number of steps of a range query. Default 11,000, as Prometheus has it.
 	MaxPoints int
@@ -114,7 +115,7 @@ func (o *Options) EnsureDefaults() {
 	limitDefault(&o.MaxLength, 1<<20)
 	limitDefault(&o.MaxDepth, 1000)
 	limitDefault(&o.MaxRegexLength, 256<<10)
-	limitDefault(&o.MaxRegexSize, 20_000)
+	limitDefault(&o.MaxRegexSize, 10_000)
 	limitDefault(&o.MaxPoints, 11_000)
 	limitDefault(&o.MaxSubquerySteps, 1_000_000)
 	limitDefault(&o.MaxSubqueryPoints, 1_000_000_000)

@@ -270,6 +270,7 @@ func TestIteratorStopsWithContext(t *testing.T) {
 		require.NoError(t, b.Append(series.Sample{T: i, V: 1}))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	set := merge.NewSeriesSet(ctx, queriertest.NewSeriesSet(chunk.Series{Labels: series.FromStrings("a", "b"), Chunks: b.Close(nil)}),
 		merge.Options{Mint: 0, Maxt: samples})
 	require.True(t, set.Next())
