@@ -78,7 +78,7 @@ func cut(b []byte) (field, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	n, k := binary.Uvarint(b)
-	if k <= 0 || n > uint64(len(b)-k) {
+	if k <= 0 || n > uint64(len(b)-k) || b[k-1] == 0 { // Canonical lengths do not end in a zero.
 		return nil, nil, false
 	}
 	end := k + int(n)
