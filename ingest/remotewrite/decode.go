@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 	"unsafe"
 
 	"github.com/barograph-db/barograph/ingest"
@@ -27,7 +28,8 @@ type hashers struct{ v1, v2 *ingest.Hasher }
 type decoder struct {
 	batch   ingest.Batch
 	hash    hashers
-	seen    *seen // metadata of 2.0 lately passed on
+	seen    *seen  // metadata of 2.0 lately passed on
+	period  uint64 // in which the request is decoded, for seen
 	version version
 	body    []byte
 	// side holds label bytes (1.0) or references (2.0) that were gathered.
@@ -98,6 +100,7 @@ func (d *decoder) decode(v version, body []byte) error {
 	d.reset()
 	d.version, d.body = v, body
 	d.batch.Source = d
+	d.period = seenPeriod(time.Now())
 	var err error
 	if v == v1 {
 		err = d.request1()

@@ -33,6 +33,18 @@ type metadata2 struct {
 
 func (m *metadata2) read(b []byte) error {
 	for i := 0; i < len(b); {
+		if i+1 < len(b) && b[i]|b[i+1] < 0x80 { // One byte each, as nearly always.
+			switch b[i] {
+			case 1<<3 | varintType:
+				m.kind = uint64(b[i+1])
+				i += 2
+				continue
+			case 3<<3 | varintType:
+				m.help = uint32(b[i+1])
+				i += 2
+				continue
+			}
+		}
 		f, end, err := next(b, i)
 		if err != nil {
 			return err
@@ -67,7 +79,7 @@ func (d *decoder) metadata(name uint32, m *metadata2) (ingest.Reason, error) {
 		return 0, nil
 	}
 	key := d.hash.v2.Mix(d.symbols[name].key, help.key, unit.key)
-	slot, fresh := d.seen.mark(key.Hi + m.kind)
+	slot, fresh := d.seen.mark(key.Hi+m.kind, d.period)
 	if !fresh {
 		return 0, nil
 	}
@@ -103,9 +115,12 @@ type seen [1 << 14]atomic.Uint64
 
 const seenFor = 10 * time.Minute
 
-// mark reports whether the hash is new, and the place where it is marked now.
-func (s *seen) mark(hash uint64) (slot uint32, fresh bool) {
-	hash += uint64(time.Now().Unix()/int64(seenFor/time.Second)) * 0x9E3779B97F4A7C15
+// seenPeriod numbers the periods.
+func seenPeriod(now time.Time) uint64 { return uint64(now.Unix() / int64(seenFor/time.Second)) }
+
+// mark reports whether the hash is new in the period, and the place where it is marked now.
+func (s *seen) mark(hash, period uint64) (slot uint32, fresh bool) {
+	hash += period * 0x9E3779B97F4A7C15 // Any odd number parts the periods.
 	slot = uint32(hash>>48) % uint32(len(s))
 	if s[slot].Load() == hash {
 		return slot, false

@@ -62,6 +62,13 @@ func (d *decoder) series1(from, to int) error {
 		g.add(d, from, i)
 	}
 	for i < to {
+		if num, start, end := short(b, i); num == 2 {
+			if err := d.sample(b[start:end]); err != nil {
+				return err
+			}
+			i = end
+			continue
+		}
 		f, end, err := next(b, i)
 		if err != nil {
 			return err

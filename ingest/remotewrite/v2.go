@@ -43,6 +43,13 @@ func (d *decoder) pass2(symbols, timeseries bool) (late bool, err error) {
 		d.name = noSymbol
 	}
 	for i := 0; i < len(body); {
+		if num, from, to := short(body, i); num == 5 && timeseries {
+			if err := d.series2(from, to); err != nil {
+				return false, err
+			}
+			i = to
+			continue
+		}
 		f, end, err := next(body, i)
 		if err != nil {
 			return false, err
@@ -92,28 +99,23 @@ func (d *decoder) series2(from, to int) error {
 	var g gather
 	var m metadata2
 	for i := from; i < to; {
-		f, end, err := next(b, i)
-		if err != nil {
-			return err
-		}
-		if f.num > 1 && f.num <= 5 {
-			err = f.want(bytesType)
-		}
-		if err == nil {
-			switch f.num {
-			case 1:
-				err = g.refs(d, &f, i, end)
-			case 2:
-				err = d.sample(f.b)
-			case 3:
-				err = d.histogram(f.b)
-			case 4:
-				err = d.exemplar2(end-len(f.b), end)
-			case 5:
-				err = m.read(f.b)
+		num, start, end := short(b, i)
+		if num == 0 {
+			f, e, err := next(b, i)
+			if err == nil && f.num == 1 && f.wire == varintType {
+				g.single(d, i, e)
+				i = e
+				continue
 			}
+			if err == nil && f.num <= 5 {
+				err = f.want(bytesType)
+			}
+			if err != nil {
+				return err
+			}
+			num, start, end = f.num, e-len(f.b), e
 		}
-		if err != nil {
+		if err := d.field2(num, start, end, &g, &m); err != nil {
 			return err
 		}
 		i = end
@@ -137,14 +139,36 @@ func (d *decoder) series2(from, to int) error {
 	return nil
 }
 
+// field2 reads a field of a TimeSeries, whose value is body[from:to].
+func (d *decoder) field2(num, from, to int, g *gather, m *metadata2) error {
+	switch num {
+	case 1:
+		g.add(d, from, to)
+	case 2:
+		return d.sample(d.body[from:to])
+	case 3:
+		return d.histogram(d.body[from:to])
+	case 4:
+		return d.exemplar2(from, to)
+	case 5:
+		return m.read(d.body[from:to])
+	}
+	return nil
+}
+
+// single takes in one label reference that is not packed, the field in body[start:end].
+func (g *gather) single(d *decoder, start, end int) {
+	_, value, _ := varint(d.body, start) // The tag was read before.
+	g.add(d, value, end)
+}
+
 // refs takes in label references of the field in body[start:end]: packed, or a single one.
 func (g *gather) refs(d *decoder, f *field, start, end int) error {
 	switch f.wire {
 	case bytesType:
 		g.add(d, end-len(f.b), end)
 	case varintType:
-		_, value, _ := varint(d.body, start) // The tag was read before.
-		g.add(d, value, end)
+		g.single(d, start, end)
 	default:
 		return fmt.Errorf("labels: %w", f.want(bytesType))
 	}
@@ -156,17 +180,19 @@ func (d *decoder) key2(b []byte) (key ingest.Key, name uint32, why ingest.Reason
 	key, name = d.hash.v2.Start(), noSymbol
 	symbols := d.symbols
 	for i := 0; i < len(b); {
-		u, end, err := varint(b, i)
-		if err != nil {
+		n, end := uint32(b[i]), i+1
+		if n >= 0x80 {
+			n, end = uint32At(b, i)
+		}
+		if end < 0 || end >= len(b) {
 			return key, name, ingest.BadSymbol
 		}
-		w, end, err := varint(b, end)
-		if err != nil {
-			return key, name, ingest.BadSymbol
+		v := uint32(b[end])
+		i = end + 1
+		if v >= 0x80 {
+			v, i = uint32At(b, end)
 		}
-		i = end
-		n, v := uint32(u), uint32(w)
-		if int(n) >= len(symbols) || int(v) >= len(symbols) {
+		if i < 0 || int(n) >= len(symbols) || int(v) >= len(symbols) {
 			return key, name, ingest.BadSymbol
 		}
 		if n == d.name {

@@ -88,6 +88,38 @@ func next(b []byte, i int) (f field, end int, err error) {
 	return f, 0, fmt.Errorf("field %d has wire type %d", f.num, f.wire)
 }
 
+// short is next for the most usual field: of bytes, with a tag and a length of one byte each. What it
+// holds is b[from:to]. num is zero where the field is another one.
+func short(b []byte, i int) (num, from, to int) {
+	if i+1 < len(b) {
+		if n := int(b[i+1]); b[i]&0x87 == bytesType && n < 0x80 && i+2+n <= len(b) {
+			return int(b[i] >> 3), i + 2, i + 2 + n
+		}
+	}
+	return 0, 0, 0
+}
+
+// uint32At reads a varint, of two bytes at most if it is to be quick. It returns where the varint
+// ends, or -1 where none does.
+func uint32At(b []byte, i int) (v uint32, end int) {
+	if i+1 < len(b) {
+		if c := uint32(b[i]); c < 0x80 {
+			return c, i + 1
+		} else if d := uint32(b[i+1]); d < 0x80 {
+			return c&0x7f | d<<7, i + 2
+		}
+	}
+	return longUint32(b, i)
+}
+
+func longUint32(b []byte, i int) (v uint32, end int) {
+	u, end, err := varint(b, i)
+	if err != nil {
+		return 0, -1
+	}
+	return uint32(u), end
+}
+
 // want returns an error unless the field has the wire type.
 func (f *field) want(wire int) error {
 	if f.wire != wire {

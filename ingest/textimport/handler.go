@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/barograph-db/barograph/ingest"
@@ -13,14 +14,17 @@ import (
 
 // Handler serves imports.
 type Handler struct {
-	next ingest.Appender
-	in   *intake.Intake
-	hash *ingest.Hasher
+	next    ingest.Appender
+	in      *intake.Intake
+	hash    *ingest.Hasher
+	buffers sync.Pool // *[pieceBytes]byte
 }
 
 // New returns a Handler that writes to next.
 func New(next ingest.Appender, in *intake.Intake) *Handler {
-	return &Handler{next: next, in: in, hash: ingest.NewHasher()}
+	h := &Handler{next: next, in: in, hash: ingest.NewHasher()}
+	h.buffers.New = func() any { return new([pieceBytes]byte) }
+	return h
 }
 
 // answer is the JSON of an import.
@@ -115,6 +119,9 @@ func (h *Handler) run(q *intake.Request, r *http.Request, im *importer) (err err
 	if err := q.Take(importMemory); err != nil {
 		return err
 	}
+	buf := h.buffers.Get().(*[pieceBytes]byte)
+	defer h.buffers.Put(buf)
+	im.buf = buf[:]
 	return im.run(r.Context(), body)
 }
 

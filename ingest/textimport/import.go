@@ -32,6 +32,7 @@ const (
 type importer struct {
 	next        ingest.Appender
 	hash        *ingest.Hasher
+	buf         []byte // of pieceBytes, for the pieces
 	openMetrics bool
 	now         int64
 	extra       []series.Pair
@@ -59,7 +60,7 @@ type sourceLine struct {
 
 // run reads the body to its end. What is written before an error is in the result.
 func (im *importer) run(ctx context.Context, body io.Reader) error {
-	buf := make([]byte, 0, pieceBytes)
+	buf := im.buf[:0]
 	skipping := false // the rest of a line that is too long
 	for {
 		n, readErr := io.ReadFull(body, buf[len(buf):cap(buf)])
