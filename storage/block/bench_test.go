@@ -1,7 +1,6 @@
 package block
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/storage/keys"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -30,29 +30,62 @@ func BenchmarkBuildAndIngest(b *testing.B) {
 	fs := vfs.NewMem()
 	db := openStore(b, fs)
 	all := fleet(1, benchMachines, t0, 480)
-	var meta Meta
-	var built, ingested time.Duration
-	n := uint32(0)
+	var (
+		meta     Meta
+		ingested time.Duration
+		n        uint32
+	)
 	b.ReportAllocs()
 	for b.Loop() {
+		if n > 0 {
+			require.NoError(b, Drop(b.Context(), db, meta.Part)) // A millisecond.
+		}
+		var tables []string
+		tables, meta = build(b, fs, db, Meta{Part: partAt(0, n), ShardBits: 8}, all)
 		begin := time.Now()
-		tables, m := build(b, fs, db, Meta{Part: partAt(0, n), ShardBits: 8}, all)
-		built += time.Since(begin)
-		begin = time.Now()
-		require.NoError(b, db.Ingest(context.Background(), tables))
+		require.NoError(b, db.Ingest(b.Context(), tables))
 		ingested += time.Since(begin)
-		meta = m
-		b.StopTimer()
-		require.NoError(b, Drop(context.Background(), db, m.Part))
-		b.StartTimer()
 		n++
 	}
+	start, end := keys.PartSpan(keys.Index, meta.Part)
+	index, err := db.EstimateDiskUsage(start, end)
+	require.NoError(b, err)
 	samples := float64(meta.Samples)
-	b.ReportMetric(float64(built.Nanoseconds())/float64(n)/samples, "build-ns/sample")
-	b.ReportMetric(float64(ingested.Milliseconds())/float64(n), "ingest-ms")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n)/samples, "ns/sample")
+	b.ReportMetric(float64(ingested.Microseconds())/float64(n), "ingest-us")
 	b.ReportMetric(float64(meta.Bytes)/samples, "B/sample")
-	b.ReportMetric(float64(meta.ChunkBytes)/samples, "chunkB/sample")
-	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(meta.ChunkBytes)/samples, "chunk-B/sample")
+	b.ReportMetric(float64(index)/float64(meta.Series), "index-B/series")
+}
+
+func BenchmarkDrop(b *testing.B) {
+	fs := vfs.NewMem()
+	db := openStore(b, fs)
+	all := fleet(1, 2, t0, 480)
+	var parts []keys.Part
+	for n := range uint32(50) {
+		parts = append(parts, ingest(b, fs, db, Meta{Part: partAt(0, n)}, all).Part)
+	}
+	for n := 0; b.Loop(); n++ {
+		require.NoError(b, Drop(b.Context(), db, parts[n%len(parts)]))
+	}
+}
+
+func BenchmarkPostings(b *testing.B) {
+	db, p := benchPart(b)
+	src, err := p.source(db)
+	require.NoError(b, err)
+	defer src.close()
+	for _, c := range [][2]string{{"job", "node"}, {"__name__", "node_cpu_seconds_total"}, {"instance", "10.0.0.7:9100"}} {
+		b.Run(c[0], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, err := src.Postings(c[0], c[1]); got == nil || err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkSelect(b *testing.B) {

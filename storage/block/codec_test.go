@@ -310,6 +310,7 @@ func FuzzPostings(f *testing.F) {
 			require.ErrorIs(t, err, errDecode)
 			return
 		}
+		require.NoError(t, bm.Validate())
 		ordinals := bm.ToArray()
 		require.True(t, slices.IsSorted(ordinals))
 		require.Less(t, ordinals[len(ordinals)-1], uint32(count))

@@ -54,6 +54,14 @@ func (c *cursor) byte() byte {
 	return 0
 }
 
+// uint32 reads four bytes, little endian.
+func (c *cursor) uint32() uint32 {
+	if b := c.bytes(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
 // bytes returns a view of the next n bytes, nil when there are fewer.
 func (c *cursor) bytes(n uint64) []byte {
 	if n > uint64(len(c.rest)) {

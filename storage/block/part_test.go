@@ -195,7 +195,7 @@ func requireSelect(t *testing.T, p *Part, db pebble.Reader, m model, sel series.
 // TestAgainstModel builds random parts, several of one slot among them, and asks them random
 // questions, before and after the store was closed and opened.
 func TestAgainstModel(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewMem()
