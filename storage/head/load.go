@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
@@ -55,29 +56,42 @@ func (h *Head) LoadCheckpoint(record []byte, keep func(t int64) bool) error {
 	return fmt.Errorf("%w: kind %d", errRecord, record[1])
 }
 
+// load is scratch space for one record; it views the record's bytes.
+type load struct {
+	entries []entry
+	chunks  []chunk.Chunk // of all entries
+	defs    []frame.SeriesDef
+}
+
+var loads = sync.Pool{New: func() any { return &load{} }}
+
+func (l *load) release() {
+	clear(l.entries)
+	clear(l.chunks)
+	clear(l.defs)
+	l.entries, l.chunks, l.defs = l.entries[:0], l.chunks[:0], l.defs[:0]
+	loads.Put(l)
+}
+
 func (h *Head) loadSeries(body []byte, keep func(t int64) bool) error {
-	var (
-		entries []entry
-		chunks  []chunk.Chunk // all entries' closed ones
-	)
+	l := loads.Get().(*load)
+	defer l.release()
 	for len(body) > 0 {
-		e, rest, err := cutEntry(&chunks, body)
+		e, rest, err := cutEntry(&l.chunks, body)
 		if err != nil {
 			return err
 		}
-		entries, body = append(entries, e), rest
+		l.entries = append(l.entries, e)
+		l.defs = append(l.defs, frame.SeriesDef{Ref: e.ref, Labels: e.labels})
+		body = rest
 	}
-	defs := make([]frame.SeriesDef, len(entries))
-	for i, e := range entries {
-		defs[i] = frame.SeriesDef{Ref: e.ref, Labels: e.labels}
-	}
-	if err := h.define(defs); err != nil {
+	if err := h.define(l.defs); err != nil {
 		return err
 	}
 	b := h.newBatch(&frame.Frame{})
 	b.keep = keep
 	defer b.finish()
-	for _, e := range entries {
+	for _, e := range l.entries {
 		p, j := h.page(e.ref.Index()), e.ref.Index()%pageSeries
 		if p == nil {
 			continue

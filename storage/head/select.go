@@ -2,6 +2,7 @@ package head
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -46,10 +47,34 @@ func (h *Head) Select(sel series.Selector) ([]chunk.Series, error) {
 		}
 		ahead = ahead[n:]
 	}
-	slices.SortFunc(g.found, func(a, b chunk.Series) int {
-		return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
-	})
-	return g.found, nil
+	return sorted(g.found), nil
+}
+
+// sorted sorts found by series.Compare. Fingerprints are spread evenly, so that their highest bits
+// put each series into a bucket of a few, and these are sorted.
+func sorted(found []chunk.Series) []chunk.Series {
+	const perBucket = 4
+	shift := 64 - bits.Len(uint(len(found)/perBucket))
+	from := make([]uint32, 1<<(64-shift)+1)
+	for _, s := range found {
+		from[s.Fingerprint>>shift+1]++
+	}
+	for i := range from[1:] {
+		from[i+1] += from[i]
+	}
+	next := slices.Clone(from)
+	out := make([]chunk.Series, len(found))
+	for _, s := range found {
+		at := &next[s.Fingerprint>>shift]
+		out[*at] = s
+		*at++
+	}
+	for i, n := range from[1:] {
+		slices.SortFunc(out[from[i]:n], func(a, b chunk.Series) int {
+			return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
+		})
+	}
+	return out
 }
 
 // gather collects series.
