@@ -60,8 +60,12 @@ func treeSize(re *syntax.Regexp, limit int) int {
 		size += len(re.Rune) / 16 // Text leads one way: it takes memory, but hardly time.
 	case syntax.OpCharClass:
 		size += len(re.Rune) / 16
-	case syntax.OpCapture, syntax.OpAlternate:
-		size += 1 + len(re.Sub)
+	case syntax.OpCapture:
+		size = 2
+	case syntax.OpAlternate:
+		size = len(re.Sub) - 1
+	case syntax.OpConcat:
+		size = 0
 	}
 	for _, sub := range re.Sub {
 		if size > limit {
