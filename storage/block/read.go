@@ -71,6 +71,7 @@ func (s *selection) readChunks() error {
 		chunks = arena[chunk.Chunk]{take: s.take}
 		found  []chunk.Chunk
 		n      int
+		size   int
 	)
 	data.expect(limit * int(s.header.ChunkBytes/s.header.Series+1))
 	chunks.expect(limit * 2)
@@ -92,6 +93,9 @@ func (s *selection) readChunks() error {
 		if err != nil {
 			return err
 		}
+		for j := range kept {
+			size += len(kept[j].Data)
+		}
 		if len(kept) > 0 {
 			s.result[p.place].Chunks = kept
 			s.picks[n] = p
@@ -100,6 +104,7 @@ func (s *selection) readChunks() error {
 	}
 	s.picks = s.picks[:n]
 	s.part.cache.metrics.selectedRows.Add(float64(rows.read))
+	s.part.cache.metrics.selectedBytes.Add(float64(size))
 	return nil
 }
 
@@ -131,7 +136,6 @@ func (s *selection) keepChunks(
 		bytes = append(bytes, kept[i].Data...)
 		kept[i].Data = bytes[from:len(bytes):len(bytes)]
 	}
-	s.part.cache.metrics.selectedBytes.Add(float64(size))
 	return kept, nil
 }
 
