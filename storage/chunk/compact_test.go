@@ -13,7 +13,7 @@ import (
 
 func TestCompact(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for i := range 400 {
+	for i := range 120 {
 		lists, chunks := overlaid(t, r, 1+i%5)
 		if r.IntN(3) == 0 { // The same chunks twice, as after a replay.
 			chunks = append(chunks, chunks...)
@@ -57,7 +57,7 @@ func TestJoinSorted(t *testing.T) {
 
 func TestWithout(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
-	for i := range 400 {
+	for i := range 120 {
 		lists, chunks := overlaid(t, r, 1+i%5)
 		slices.SortStableFunc(chunks, func(a, b chunk.Chunk) int { return int(a.MinT - b.MinT) })
 		var gone []chunk.Interval
@@ -78,7 +78,7 @@ func TestWithout(t *testing.T) {
 
 func TestRow(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	for range 300 {
+	for range 60 {
 		_, chunks := overlaid(t, r, 5)
 		slices.SortStableFunc(chunks, func(a, b chunk.Chunk) int { return int(a.MinT - b.MinT) })
 		row, err := chunk.AppendRow([]byte("front"), chunks)

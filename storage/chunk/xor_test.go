@@ -86,7 +86,7 @@ func TestXORBytesEqualLibrary(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(XORAppender{}), uintptr(64))
 	r := rand.New(rand.NewPCG(1, 1))
 	var dst []byte
-	for range 3000 {
+	for range 1000 {
 		ts, vs := walk(r, 1+r.IntN(200), false)
 		var a XORAppender
 		for i := range ts {
@@ -108,7 +108,7 @@ func TestXORBytesEqualLibrary(t *testing.T) {
 
 func TestXORDecode(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
-	for range 3000 {
+	for range 1000 {
 		ts, vs := walk(r, 1+r.IntN(200), true)
 		var a XORAppender
 		for i := range ts {
@@ -134,7 +134,7 @@ func TestXORDecode(t *testing.T) {
 
 func TestXORResume(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
-	for range 3000 {
+	for range 1000 {
 		ts, vs := walk(r, 2+r.IntN(130), true)
 		cut := r.IntN(len(ts))
 		var a, b XORAppender

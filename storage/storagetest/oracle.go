@@ -136,8 +136,11 @@ func (o *Oracle) Select(_ context.Context, sel series.Selector) (chunk.SeriesSet
 	set := &sliceSet{}
 	for _, name := range o.mu.names {
 		ls := series.Labels(name)
+		if !matches(ls, sel.Matchers) || !sel.Shards.Has(ls.Fingerprint()) {
+			continue
+		}
 		found := o.samples(name, sel)
-		if len(found) == 0 || !matches(ls, sel.Matchers) || !sel.Shards.Has(ls.Fingerprint()) {
+		if len(found) == 0 {
 			continue
 		}
 		s := chunk.Series{Fingerprint: ls.Fingerprint(), Labels: ls}
