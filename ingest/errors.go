@@ -63,10 +63,8 @@ const (
 	Passing
 )
 
-// docsPage is where the reasons are explained; the id is the anchor.
-const docsPage = "docs/errors.md#"
-
-// reasons is the one table of ids, classes, statuses and messages.
+// reasons is the one table of ids, classes, statuses and messages. docs/errors.md explains each under
+// its id, and a test sees to it.
 var reasons = [numReasons]struct {
 	id      string
 	class   Class
@@ -121,9 +119,6 @@ func (r Reason) Status() int { return reasons[r].status }
 
 // Message says in a sentence's part what is wrong.
 func (r Reason) Message() string { return reasons[r].message }
-
-// Docs is the place in the documentation that explains the reason.
-func (r Reason) Docs() string { return docsPage + r.ID() }
 
 // String returns the id.
 func (r Reason) String() string { return r.ID() }
