@@ -7,15 +7,15 @@
 // count of the whole head that rises with every GC; it survives restarts with the series. Series
 // live in pages of 256:
 //
-//	page   mutex | gate ×256 | open ×256                   | state ×256
-//	               u32         chunk.XORAppender, 64 bytes    fingerprint, last time, closed chunks,
-//	                                                          what only some series have
+//	page   mutex | cell ×256, 72 bytes        | state ×256, 32 bytes
+//	               gate, generation,            fingerprint, last time, closed chunks,
+//	               open: chunk.XORAppender      what only some series have
 //
 // The common sample is a float without start timestamp, later than the last one of its series. It
 // touches the gate (is this reference alive, and is its open chunk a plain one?) and the open
 // chunk, allocates nothing beside the chunk's growth, and needs no look-up. A frame takes a page's
 // mutex once per run of samples for it; frames in another order are sorted by page first where
-// that makes runs. Everything else goes the long way: chunks to close, start timestamps and
+// that makes runs, and cells are read ahead where it does not. Everything else goes the long way: chunks to close, start timestamps and
 // histograms (chunk.Builder), late samples.
 //
 // A chunk never straddles a slot: slots are SlotMillis long and aligned to it, and what is flushed
