@@ -84,14 +84,27 @@ func openDB(tb testing.TB) *storage.DB {
 	return db
 }
 
+// write does what a writer does: references are looked up anew when the head has forgotten them
+// meanwhile.
 func write(ctx context.Context, db *storage.DB, samples []queriertest.Sample) error {
+	rejected, err := tryWrite(ctx, db, samples)
+	for err == nil && len(rejected) > 0 && rejected[0].Reason == frame.UnknownRef {
+		rejected, err = tryWrite(ctx, db, samples)
+	}
+	if err == nil && len(rejected) > 0 {
+		err = fmt.Errorf("%d samples rejected, the first: %+v", len(rejected), rejected[0])
+	}
+	return err
+}
+
+func tryWrite(ctx context.Context, db *storage.DB, samples []queriertest.Sample) ([]frame.Rejected, error) {
 	sets := make([]series.Labels, len(samples))
 	for i, s := range samples {
 		sets[i] = s.Labels
 	}
 	refs, err := db.Refs(ctx, nil, sets)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var f frame.Frame
 	for i, s := range samples {
@@ -102,9 +115,5 @@ func write(ctx context.Context, db *storage.DB, samples []queriertest.Sample) er
 			f.Histograms = append(f.Histograms, frame.Histogram{Ref: refs[i], T: s.T, ST: s.ST, H: s.H, FH: s.FH})
 		}
 	}
-	rejected, err := db.Append(ctx, &f)
-	if err == nil && len(rejected) > 0 {
-		err = fmt.Errorf("%d samples rejected, the first: %+v", len(rejected), rejected[0])
-	}
-	return err
+	return db.Append(ctx, &f)
 }
