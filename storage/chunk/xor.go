@@ -175,8 +175,8 @@ func (a *XORAppender) grow() {
 	a.buf = append(make([]byte, 0, size), a.buf...)
 }
 
-// AppendTo appends the chunk's bytes as they are now to dst.
-func (a *XORAppender) AppendTo(dst []byte) []byte {
+// appendTo appends the chunk's bytes as they are now to dst.
+func (a *XORAppender) appendTo(dst []byte) []byte {
 	if a.n == 0 {
 		return dst
 	}
@@ -197,7 +197,7 @@ func appendBits(dst []byte, word uint64, n uint8) []byte {
 // them. One dst may serve many chunks: growing it leaves earlier views as they were.
 func (a *XORAppender) Snapshot(dst []byte) (Chunk, []byte) {
 	start := len(dst)
-	dst = a.AppendTo(dst)
+	dst = a.appendTo(dst)
 	return Chunk{
 		Enc: XOR, Samples: int(a.n), MinT: a.MinT(), MaxT: a.t, Data: dst[start:len(dst):len(dst)],
 	}, dst
@@ -212,7 +212,7 @@ func (a *XORAppender) Close() Chunk {
 		c.Data = appendBits(a.buf, a.word, a.used)
 		binary.BigEndian.PutUint16(c.Data, a.n)
 	} else {
-		c.Data = a.AppendTo(make([]byte, 0, size))
+		c.Data = a.appendTo(make([]byte, 0, size))
 	}
 	*a = XORAppender{}
 	return c
