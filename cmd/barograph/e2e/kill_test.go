@@ -84,7 +84,7 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 		a := newAPI(t, addr)
 		eventually(t, time.Minute, fmt.Sprintf("round %d: some load", round), func() bool {
-			v, _, _, err := a.Query(context.Background(), `max(timestamp(kill_test))`, time.UnixMilli(at+1_000_000))
+			v, _, _, err := a.Query(context.Background(), `max(timestamp(kill_test))`, time.UnixMilli(at+200_000))
 			vec, ok := v.(model.Vector)
 			return err == nil && ok && len(vec) == 1 && float64(vec[0].Value)*1000 > float64(at+150)
 		})

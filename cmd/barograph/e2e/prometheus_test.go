@@ -120,7 +120,7 @@ scrape_configs:
 			return false
 		}
 		end = begin.Add(2 * time.Minute)
-		q := `count_over_time(up{job=~"node|prometheus"}[5m])`
+		q := `count_over_time(up{job=~"node|prometheus"}[100s])`
 		a, _, _, errA := reference.Query(ctx, q, end)
 		b, _, _, errB := ours.Query(ctx, q, end)
 		return errA == nil && errB == nil && a.String() == b.String() && len(a.(model.Vector)) == 2
