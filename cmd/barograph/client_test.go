@@ -46,9 +46,9 @@ func TestQueryInstant(t *testing.T) {
 	require.Equal(t, []string{"1000.5"}, form["time"])
 	require.Equal(t, "barograph: warning: careful\n", errOut)
 	require.Equal(t, ""+
-		"METRIC  INSTANCE  JOB  TIME                      VALUE\n"+
-		"up                a    1970-01-01T00:16:40.5Z    1\n"+
-		"up      x\\ty           1970-01-01T00:16:40.5Z    NaN\n",
+		"METRIC  INSTANCE  JOB  TIME                    VALUE\n"+
+		"up                a    1970-01-01T00:16:40.5Z  1\n"+
+		"up      x\\ty           1970-01-01T00:16:40.5Z  NaN\n",
 		out)
 
 	_, out, _ = do("query", "instant", "--url="+url, "--format=csv", "up")

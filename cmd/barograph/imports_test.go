@@ -116,7 +116,6 @@ var forbidden = []string{
 	"github.com/prometheus/prometheus/tsdb", // Its parts chunkenc, chunks and fileutil are small and fine.
 	"github.com/prometheus/prometheus/web",
 	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/", "k8s.io/",
-	"go.etcd.io/", "testing",
 }
 
 var allowedDespite = []string{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"sync"
@@ -68,8 +67,5 @@ func serve(cfg node.Config) error {
 	signal.Stop(hup)
 	close(done)
 	wg.Wait()
-	if err != nil {
-		return fmt.Errorf("run node: %w", err)
-	}
-	return nil
+	return err
 }

@@ -279,7 +279,7 @@ func fileError(path string, err error) error {
 	var add func(error)
 	add = func(err error) {
 		var te *yaml.TypeError
-		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // The joined errors are wanted one by one.
+		joined, ok := err.(interface{ Unwrap() []error }) // The joined errors are wanted one by one.
 		switch {
 		case ok:
 			for _, e := range joined.Unwrap() {

@@ -37,10 +37,12 @@ func TestParseFileErrors(t *testing.T) {
 		{"queries", "barograph: {query: {max_concurrency: 100000}}", "f.yml: barograph.query.max_concurrency"},
 		{"self-scrape", "barograph: {self_scrape: {interval: 10ms}}", "f.yml: barograph.self_scrape.interval must be at least 1s"},
 		{"self-referring alias", "alerting: &a\n  x: *a\n", "f.yml:1: the section is nested too deep or its aliases expand to too much"},
-		{"multiplying aliases", "tracing:\n  a: &a [1,1,1,1,1,1,1,1,1,1]\n  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" +
-			"  c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n  d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n" +
-			"  e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n  f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n  g: [*f,*f]\n",
-			"f.yml:2: the section is nested too deep or its aliases expand to too much"},
+		{
+			"multiplying aliases", "tracing:\n  a: &a [1,1,1,1,1,1,1,1,1,1]\n  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" +
+				"  c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n  d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n" +
+				"  e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n  f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n  g: [*f,*f]\n",
+			"f.yml:2: the section is nested too deep or its aliases expand to too much",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := parseFile("f.yml", []byte(tc.yaml))

@@ -123,7 +123,7 @@ func (n *Node) Run(ctx context.Context) error {
 	// is read, which may take seconds.
 	srv := n.newServer()
 	var serving sync.WaitGroup
-	serving.Go(func() { cancel(srv.run()) })
+	serving.Go(func() { srv.run(cancel) })
 	n.logger.Info("Starting", "version", version.Info(), "build", version.BuildContext(), "node", n.cfg.Name, "data", n.cfg.Storage.Path)
 
 	err := n.runStorage(ctx, srv)
@@ -135,12 +135,8 @@ func (n *Node) Run(ctx context.Context) error {
 			err = nil
 		}
 	}
-	if err != nil {
-		n.logger.Error("Stopped", "err", err)
-		return err
-	}
 	n.logger.Info("Stopped")
-	return nil
+	return err
 }
 
 // runStorage opens the storage, builds what stands on it, and serves until ctx ends.

@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
-	"golang.org/x/sync/errgroup"
 )
 
 const maxHeaderBytes = 256 << 10
@@ -43,36 +43,35 @@ func newServer(listeners []net.Listener, limit *connLimit, h http.Handler, w Web
 	return s
 }
 
-// run serves until shutdown was called or a listener fails.
-func (s *server) run() error {
-	var g errgroup.Group
+// run serves until shutdown was called. A listener that fails is told at once; the others go on.
+func (s *server) run(failed func(error)) {
+	var wg sync.WaitGroup
 	for i, l := range s.listeners {
-		g.Go(func() error {
+		wg.Go(func() {
+			defer l.Close()
 			err := web.Serve(l, s.servers[i], &web.FlagConfig{WebConfigFile: &s.webConfig}, s.logger)
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
+			if !errors.Is(err, http.ErrServerClosed) {
+				failed(fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err))
 			}
-			return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
 		})
 	}
-	return g.Wait()
+	wg.Wait()
 }
 
 // shutdown closes the listeners and gives requests the drain timeout to end.
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
-	var g errgroup.Group
+	var wg sync.WaitGroup
 	for i, srv := range s.servers {
-		g.Go(func() error {
-			if err := srv.Shutdown(ctx); err != nil {
+		wg.Go(func() {
+			if srv.Shutdown(ctx) != nil {
 				s.logger.Warn("Requests did not end in time and were cut off", "address", s.listeners[i].Addr(), "timeout", s.drain)
-				srv.Close()
+				_ = srv.Close() // What it may say, Shutdown has met already.
 			}
-			return nil
 		})
 	}
-	_ = g.Wait()
+	wg.Wait()
 }
 
 // secure puts on each answer what keeps browsers from using this server against its user, and
