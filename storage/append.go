@@ -91,6 +91,10 @@ func (db *DB) writeError(err error) error {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case errors.Is(err, wal.ErrFailed):
 		return fmt.Errorf("%w: %w", ErrFailed, err)
+	case errors.Is(err, wal.ErrStalled):
+		return fmt.Errorf("%w: %w", ErrStalled, err)
+	case errors.Is(err, wal.ErrClosed):
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/barograph-db/barograph/storage/block"
 	"github.com/barograph-db/barograph/storage/head"
+	"github.com/barograph-db/barograph/storage/keys"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -49,13 +50,17 @@ type DB struct {
 
 	full   atomic.Bool // the disk is nearly full: no writes
 	closed atomic.Bool
+	// reading is held for reading by whoever reads parts, and for writing by Close.
+	reading sync.RWMutex
 
 	// maintenance is held by whoever flushes, checkpoints, deletes or takes a snapshot.
 	maintenance struct {
 		sync.Mutex
-		flushedBefore  int64  // slots that end here or before have been flushed
-		nextSeq        uint32 // of the next flush's parts
-		lastCheckpoint int64  // bytes
+		flushedBefore  int64       // slots that end here or before have been flushed
+		nextSeq        uint32      // of the next flush's parts
+		lastCheckpoint int64       // bytes
+		checkpointed   uint64      // the segment of the last checkpoint: the log has none before it
+		gone           []keys.Part // off the list, not yet off the disk
 	}
 }
 
@@ -78,10 +83,10 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 	if db.lock, err = opts.FS.Lock(db.path(lockFile)); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLocked, dir, err)
 	}
-	if err := db.emptyBuildDir(); err != nil {
+	if err := db.openStore(); err != nil {
 		return nil, err
 	}
-	if err := db.openStore(); err != nil {
+	if err := db.emptyBuildDir(); err != nil {
 		return nil, err
 	}
 	if err := db.openHead(); err != nil {
@@ -152,7 +157,13 @@ func (db *DB) openStore() error {
 			db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, m.FlushedBefore)
 		}
 	}
-	return db.deletes.load(store)
+	if err := db.deletes.load(store); err != nil {
+		return err
+	}
+	// The parts that a tombstone was made for may be gone. A sequence that it hides must not come
+	// again all the same.
+	db.maintenance.nextSeq = max(db.maintenance.nextSeq, db.deletes.nextSeq())
+	return nil
 }
 
 func (db *DB) openHead() error {
@@ -224,12 +235,38 @@ func (db *DB) every(ctx context.Context, d time.Duration, f func()) error {
 	}
 }
 
-// Close releases the data directory. Run must have returned.
+// Close waits for the calls that are under way and releases the data directory. Run must have
+// returned.
 func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return ErrClosed
 	}
+	db.maintenance.Lock()
+	defer db.maintenance.Unlock()
+	db.reading.Lock()
+	defer db.reading.Unlock()
 	return db.release()
+}
+
+// beginRead keeps the parts open until db.reading is unlocked for reading.
+func (db *DB) beginRead() error {
+	db.reading.RLock()
+	if db.closed.Load() {
+		db.reading.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+// beginMaintenance keeps all others from maintenance, and everything open, until db.maintenance
+// is unlocked.
+func (db *DB) beginMaintenance() error {
+	db.maintenance.Lock()
+	if db.closed.Load() {
+		db.maintenance.Unlock()
+		return ErrClosed
+	}
+	return nil
 }
 
 func (db *DB) release() error {

@@ -73,6 +73,17 @@ func (ts *tombstones) load(store *pebble.DB) error {
 	return it.Error()
 }
 
+// nextSeq is above the sequences of all parts that a tombstone may hide.
+func (ts *tombstones) nextSeq() uint32 {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	n := uint32(0)
+	for _, s := range ts.mu.stones {
+		n = max(n, s.MaxSeq+1)
+	}
+	return n
+}
+
 func (ts *tombstones) overlapping(mint, maxt int64) []*tombstone {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
@@ -163,11 +174,16 @@ func (db *DB) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Matche
 	if len(ms) == 0 {
 		return fmt.Errorf("delete needs at least one matcher")
 	}
-	db.maintenance.Lock()
+	if err := db.beginMaintenance(); err != nil {
+		return err
+	}
 	defer db.maintenance.Unlock()
 	// What the head holds goes into parts, whose sequence then tells old samples from new ones.
 	if err := db.flushLocked(ctx, maxTime); err != nil {
 		return fmt.Errorf("flush before delete: %w", err)
+	}
+	if err := db.storeRoom(); err != nil {
+		return fmt.Errorf("write tombstone: %w", err)
 	}
 	s := &tombstone{Mint: mint, Maxt: maxt, MaxSeq: db.maintenance.nextSeq - 1, matchers: ms}
 	for _, m := range ms {
@@ -179,11 +195,22 @@ func (db *DB) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Matche
 // CleanTombstones writes the parts that tombstones touch anew without what is deleted, and then
 // forgets the tombstones.
 func (db *DB) CleanTombstones(ctx context.Context) error {
-	db.maintenance.Lock()
+	if err := db.beginMaintenance(); err != nil {
+		return err
+	}
 	defer db.maintenance.Unlock()
 	stones := db.deletes.overlapping(-maxTime-1, maxTime)
 	if len(stones) == 0 {
 		return nil
+	}
+	for _, p := range db.parts.snapshot() {
+		// The log must not hold what is deleted: if the last part of a flush goes, so does its mark.
+		if p.Meta().FlushedSegment > db.maintenance.checkpointed {
+			if err := db.checkpointLocked(); err != nil {
+				return fmt.Errorf("checkpoint before cleaning: %w", err)
+			}
+			break
+		}
 	}
 	for _, p := range db.parts.snapshot() {
 		if err := ctx.Err(); err != nil {
@@ -192,6 +219,10 @@ func (db *DB) CleanTombstones(ctx context.Context) error {
 		if err := db.cleanPart(ctx, p, stones); err != nil {
 			return fmt.Errorf("clean part %s: %w", p.Meta().Part, err)
 		}
+	}
+	// A part that is still on the disk comes back with a restart.
+	if err := db.dropGone(ctx); err != nil {
+		return err
 	}
 	return db.deletes.remove(db.store, stones)
 }

@@ -28,8 +28,8 @@
 //
 // # Locks
 //
-// In this order: DB.maintenance (one of flush, checkpoint, delete, snapshot at a time), DB.barrier,
-// DB.parts.mu, part.use.
+// In this order: DB.maintenance (one of flush, checkpoint, delete, snapshot at a time), DB.reading,
+// DB.barrier, DB.parts.mu, part.use.
 //
 // All exported methods may be called concurrently; Run once, between Open and Close.
 package storage

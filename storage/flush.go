@@ -58,7 +58,9 @@ func floor(t, unit int64) int64 {
 // Maintain does what is due at the time now: flush, checkpoint, retention. Run calls it; errors
 // go to Options.Events and are tried again at the next call.
 func (db *DB) Maintain(ctx context.Context, now time.Time) {
-	db.maintenance.Lock()
+	if db.beginMaintenance() != nil {
+		return
+	}
 	defer db.maintenance.Unlock()
 	n := decide(db.state(now))
 	if n.flush {
@@ -101,7 +103,9 @@ func (db *DB) state(now time.Time) state {
 
 // Flush moves every sample of the head into Pebble, also those of the running slot.
 func (db *DB) Flush(ctx context.Context) error {
-	db.maintenance.Lock()
+	if err := db.beginMaintenance(); err != nil {
+		return err
+	}
 	defer db.maintenance.Unlock()
 	return db.flushLocked(ctx, maxTime)
 }
@@ -229,6 +233,9 @@ func (db *DB) ingest(ctx context.Context, builders []*block.Builder) (FlushInfo,
 	if len(parts) == 0 {
 		return info, nil, nil
 	}
+	if err := db.storeRoom(); err != nil {
+		return info, nil, err
+	}
 	if err := db.store.Ingest(ctx, tables); err != nil {
 		return info, nil, fmt.Errorf("ingest %d parts: %w", len(parts), err)
 	}
@@ -251,6 +258,6 @@ func (db *DB) checkpointLocked() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint at segment %d: %w", segment, err)
 	}
-	db.maintenance.lastCheckpoint = size
+	db.maintenance.lastCheckpoint, db.maintenance.checkpointed = size, segment
 	return nil
 }

@@ -31,7 +31,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		corruptions: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_storage_corruptions_total",
-			Help: "Reads of a part that failed.",
+			Help: "Reads of a part that failed because it is damaged.",
 		}),
 		retained: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_storage_retained_parts_total",

@@ -81,6 +81,7 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 	if err != nil {
 		return info, err
 	}
+	db.maintenance.checkpointed = stats.Checkpoint
 	info.Segments, info.Records, info.Damaged = stats.Segments, stats.Records, stats.Damaged
 	info.Series = db.head.Stats().Series
 	return info, nil

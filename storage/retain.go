@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/barograph-db/barograph/storage/block"
@@ -35,6 +34,9 @@ func expired(parts []retained, before, limit int64) int {
 }
 
 func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
+	if err := db.dropGone(ctx); err != nil {
+		return err
+	}
 	parts := db.parts.snapshot()
 	list := make([]retained, len(parts))
 	for i, p := range parts {
@@ -61,11 +63,20 @@ func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
 // for who has p in a list already.
 func (db *DB) dropPart(ctx context.Context, p, successor *part) error {
 	db.parts.replace(p, successor)
-	p.use.Lock()
-	defer p.use.Unlock()
+	p.use.Lock() // Waits for those who read it; later ones see that it is gone.
 	p.gone, p.successor = true, successor
-	if err := block.Drop(ctx, db.store, p.Meta().Part); err != nil {
-		return fmt.Errorf("drop part %s: %w", p.Meta().Part, err)
+	p.use.Unlock()
+	db.maintenance.gone = append(db.maintenance.gone, p.Meta().Part)
+	return db.dropGone(ctx)
+}
+
+// dropGone takes off the disk what is off the list. What can't be is left for the next call.
+func (db *DB) dropGone(ctx context.Context) error {
+	for len(db.maintenance.gone) > 0 {
+		if err := block.Drop(ctx, db.store, db.maintenance.gone[0]); err != nil {
+			return err
+		}
+		db.maintenance.gone = db.maintenance.gone[1:]
 	}
 	return nil
 }

@@ -2,11 +2,13 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/storage/block"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -15,15 +17,18 @@ import (
 // Select returns the series that match, with their chunks that overlap the time range. All of it
 // is held in memory, encoded; sel.Take bounds it.
 func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error) {
-	if db.closed.Load() {
-		return nil, ErrClosed
+	if err := db.beginRead(); err != nil {
+		return nil, err
 	}
-	labelsOnly := sel.SkipChunks
+	defer db.reading.RUnlock()
+	labelsOnly, limit := sel.SkipChunks, sel.Limit
 	stones := db.deletes.overlapping(sel.Mint, sel.Maxt)
 	if len(stones) > 0 {
-		// Only its samples tell whether a series is deleted in the range, and then a limit would
-		// count series that are not there.
-		sel.SkipChunks, sel.Limit = false, 0
+		sel.SkipChunks = false // Only its samples tell whether a series is deleted in the range.
+	}
+	if !sel.SkipChunks {
+		// Head and parts may each choose other series, which would lack samples then.
+		sel.Limit = 0
 	}
 	// The head first: what it lets go meanwhile is in the parts already.
 	run, err := db.head.Select(sel)
@@ -47,8 +52,8 @@ func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet,
 			set.series[i].Chunks = nil
 		}
 	}
-	if sel.Limit > 0 && len(set.series) > sel.Limit {
-		set.series = set.series[:sel.Limit]
+	if limit > 0 && len(set.series) > limit {
+		set.series = set.series[:limit]
 	}
 	return set, nil
 }
@@ -59,11 +64,21 @@ func (db *DB) selectPart(p *part, sel series.Selector, stones []*tombstone) ([]c
 	}
 	defer p.release()
 	run, err := p.Select(db.store, sel)
-	if err != nil {
-		db.metrics.corruptions.Inc()
-		return nil, fmt.Errorf("select from part %s: %w", p.Meta().Part, err)
+	if err == nil {
+		run, err = hideDeleted(run, p.Meta().Part.Seq, stones)
 	}
-	return hideDeleted(run, p.Meta().Part.Seq, stones)
+	if err != nil {
+		return nil, db.readError("select from", p, err)
+	}
+	return run, nil
+}
+
+// readError names the part that an error is of, and counts it if the part is damaged.
+func (db *DB) readError(what string, p *part, err error) error {
+	if errors.Is(err, block.ErrCorrupt) || errors.Is(err, chunk.ErrCorrupt) {
+		db.metrics.corruptions.Inc()
+	}
+	return fmt.Errorf("%s part %s: %w", what, p.Meta().Part, err)
 }
 
 // joinRuns merges runs that are sorted by series.Compare into one, two and two, joining the chunks
@@ -137,9 +152,10 @@ func (db *DB) LabelValues(ctx context.Context, name string, sel series.Selector)
 func (db *DB) labelQuery(ctx context.Context, sel series.Selector,
 	fromHead func() ([]string, error), fromPart func(*part) ([]string, error),
 ) ([]string, error) {
-	if db.closed.Load() {
-		return nil, ErrClosed
+	if err := db.beginRead(); err != nil {
+		return nil, err
 	}
+	defer db.reading.RUnlock()
 	all, err := fromHead()
 	if err != nil {
 		return nil, fmt.Errorf("labels of head: %w", err)
@@ -151,7 +167,7 @@ func (db *DB) labelQuery(ctx context.Context, sel series.Selector,
 		}
 		found, err := p.read(fromPart)
 		if err != nil {
-			return nil, fmt.Errorf("labels of part %s: %w", p.Meta().Part, err)
+			return nil, db.readError("labels of", p, err)
 		}
 		all = append(all, found...)
 	}

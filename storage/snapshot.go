@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 // The copy is made of hard links, so that it costs little, and is a data directory that Open
 // takes. With skipHead what is not flushed yet is left out.
 func (db *DB) Snapshot(ctx context.Context, skipHead bool) (string, error) {
-	db.maintenance.Lock()
+	if err := db.beginMaintenance(); err != nil {
+		return "", err
+	}
 	defer db.maintenance.Unlock()
 	if !skipHead {
 		if err := db.flushLocked(ctx, maxTime); err != nil {
@@ -26,11 +29,13 @@ func (db *DB) Snapshot(ctx context.Context, skipHead bool) (string, error) {
 		return "", fmt.Errorf("name snapshot: %w", err)
 	}
 	name := time.Now().UTC().Format("20060102T150405Z0700") + "-" + hex.EncodeToString(salt[:])
-	if err := db.opts.FS.MkdirAll(db.path(snapshotsDir, name), 0o755); err != nil {
-		return "", fmt.Errorf("create snapshot: %w", err)
+	dir := db.path(snapshotsDir, name)
+	err := db.opts.FS.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = db.store.Checkpoint(db.opts.FS.PathJoin(dir, storeDir), pebble.WithFlushedWAL())
 	}
-	if err := db.store.Checkpoint(db.path(snapshotsDir, name, storeDir), pebble.WithFlushedWAL()); err != nil {
-		return "", fmt.Errorf("write snapshot %s: %w", name, err)
+	if err != nil {
+		return "", fmt.Errorf("write snapshot %s: %w", name, errors.Join(err, db.opts.FS.RemoveAll(dir)))
 	}
 	return name, nil
 }

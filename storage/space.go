@@ -1,5 +1,7 @@
 package storage
 
+import "fmt"
+
 // checkSpace refuses writes when the disk's free space falls below the reserve, and takes them
 // again when there is a quarter more than it, so that the state does not flap.
 func (db *DB) checkSpace() {
@@ -30,4 +32,18 @@ func (db *DB) setFull(full bool, free uint64) {
 	if f := db.opts.Events.Full; f != nil {
 		f(full, free)
 	}
+}
+
+// storeMargin is the free space below which nothing is written to Pebble, which can't go on after
+// a write to its manifest or log has failed. Tables that were not ingested cost nothing.
+const storeMargin = 8 << 20
+
+// storeRoom refuses to write to Pebble on a disk that is full to the brim. Dropping parts, which
+// makes room, does not ask.
+func (db *DB) storeRoom() error {
+	usage, err := db.opts.FS.GetDiskUsage(db.dir)
+	if err != nil || usage.AvailBytes >= uint64(min(storeMargin, db.opts.ReserveBytes)) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes are free", ErrFull, usage.AvailBytes)
 }
