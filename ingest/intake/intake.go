@@ -111,9 +111,6 @@ func (q *Request) JSON(status int, v any) {
 // NoContent answers that all is well.
 func (q *Request) NoContent() { q.start(http.StatusNoContent) }
 
-// Header of the answer.
-func (q *Request) Header() http.Header { return q.w.Header() }
-
 func (q *Request) start(status int) {
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		if q.w.Header().Get("Retry-After") == "" {
