@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/promslog/flag"
@@ -41,6 +42,10 @@ func flagValues(clause *kingpin.CmdClause) map[string]string {
 // serve runs a node until the process is told to stop: SIGTERM or SIGINT ends it, SIGHUP loads the
 // configuration anew. A second SIGTERM or SIGINT kills the process at once.
 func serve(cfg node.Config) error {
+	// Some of a container's memory is not the collector's to manage, hence not all of it.
+	if _, err := memlimit.Set(memlimit.WithRatio(0.9), memlimit.WithProvider(memlimit.FromCgroup)); err != nil {
+		cfg.Logger.Warn("The memory limit of the control group could not be read", "err", err)
+	}
 	n, err := node.New(cfg)
 	if err != nil {
 		return err
