@@ -143,11 +143,12 @@ func (db *DB) openStore() error {
 	if err := db.checkFormat(); err != nil {
 		return err
 	}
-	if err := block.DropOrphans(context.Background(), store); err != nil {
+	if err := db.tolerate(block.DropOrphans(context.Background(), store)); err != nil {
 		return fmt.Errorf("drop half-dropped parts: %w", err)
 	}
 	metas, err := block.List(store)
-	if err != nil {
+	damaged := err != nil
+	if err := db.tolerate(err); err != nil {
 		return fmt.Errorf("list parts: %w", err)
 	}
 	for _, m := range metas {
@@ -163,6 +164,24 @@ func (db *DB) openStore() error {
 	// The parts that a tombstone was made for may be gone. A sequence that it hides must not come
 	// again all the same.
 	db.maintenance.nextSeq = max(db.maintenance.nextSeq, db.deletes.nextSeq())
+	if damaged {
+		db.maintenance.nextSeq += hiddenSeqs
+	}
+	return nil
+}
+
+// hiddenSeqs is left free when parts can't be read, since theirs may be the highest: each flush
+// takes one, so that they would have to be as many to meet.
+const hiddenSeqs = 1 << 16
+
+// tolerate tells of damage and takes it: a part that can't be read costs its own samples, and must
+// not cost those of all others.
+func (db *DB) tolerate(err error) error {
+	if !errors.Is(err, block.ErrCorrupt) {
+		return err
+	}
+	db.metrics.corruptions.Inc()
+	db.background("read parts", err)
 	return nil
 }
 
