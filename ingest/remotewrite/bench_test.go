@@ -28,8 +28,12 @@ func cpuTime() time.Duration {
 // labelsOf are those of a node_exporter's series, some 150 bytes on the wire.
 func labelsOf(i int) [][2]string {
 	return [][2]string{
-		{"__name__", fmt.Sprintf("node_network_receive_bytes_%02d_total", i%50)}, {"cluster", "eu-west-1"}, {"device", fmt.Sprintf("eth%d", i/50%10)},
-		{"instance", fmt.Sprintf("10.%d.%d.17:9100", i/128000, i/500%256)}, {"job", "node"}, {"zone", fmt.Sprintf("eu-west-1%c", 'a'+i%3)},
+		{"__name__", fmt.Sprintf("node_network_receive_bytes_%02d_total", i%50)},
+		{"cluster", "eu-west-1"},
+		{"device", fmt.Sprintf("eth%d", i/50%10)},
+		{"instance", fmt.Sprintf("10.%d.%d.17:9100", i/128000, i/500%256)},
+		{"job", "node"},
+		{"zone", fmt.Sprintf("eu-west-1%c", 'a'+i%3)},
 	}
 }
 

@@ -98,7 +98,8 @@ func TestContentTypes(t *testing.T) {
 	n := newNode(t, limit.Options{})
 	body1 := encode1(t, one1("up", now(), 1))
 	body2 := encode2(t, &writev2.Request{Symbols: []string{"", "__name__", "up"}, Timeseries: []writev2.TimeSeries{
-		{LabelsRefs: []uint32{1, 2}, Samples: []writev2.Sample{{Value: 1, Timestamp: now()}}}}})
+		{LabelsRefs: []uint32{1, 2}, Samples: []writev2.Sample{{Value: 1, Timestamp: now()}}},
+	}})
 	for _, c := range []struct {
 		contentType string
 		body        []byte
@@ -285,7 +286,8 @@ func TestPassingFaultsAre5xx(t *testing.T) {
 
 func request2Metadata() *writev2.Request {
 	return &writev2.Request{Symbols: []string{"", "__name__", "up", "help", "seconds"}, Timeseries: []writev2.TimeSeries{
-		{LabelsRefs: []uint32{1, 2}, Samples: []writev2.Sample{{Value: 1, Timestamp: now()}}, Metadata: writev2.Metadata{Type: 1, HelpRef: 3, UnitRef: 4}}}}
+		{LabelsRefs: []uint32{1, 2}, Samples: []writev2.Sample{{Value: 1, Timestamp: now()}}, Metadata: writev2.Metadata{Type: 1, HelpRef: 3, UnitRef: 4}},
+	}}
 }
 
 func TestVersion1(t *testing.T) {
@@ -384,8 +386,10 @@ func TestMetadataFamilies(t *testing.T) {
 	n := newNode(t, limit.Options{})
 	q := &writev2.Request{Symbols: []string{"", "__name__", "x_bucket", "x_sum", "y_total", "h"}}
 	for _, c := range [][2]uint32{{2, 3}, {3, 3}, {4, 1}, {2, 3}} {
-		q.Timeseries = append(q.Timeseries, writev2.TimeSeries{LabelsRefs: []uint32{1, c[0]}, Samples: []writev2.Sample{{Timestamp: now()}},
-			Metadata: writev2.Metadata{Type: writev2.Metadata_MetricType(c[1]), HelpRef: 5}})
+		q.Timeseries = append(q.Timeseries, writev2.TimeSeries{
+			LabelsRefs: []uint32{1, c[0]}, Samples: []writev2.Sample{{Timestamp: now()}},
+			Metadata: writev2.Metadata{Type: writev2.Metadata_MetricType(c[1]), HelpRef: 5},
+		})
 	}
 	for range 3 {
 		require.Equal(t, 204, n.post2(t, q).Code)

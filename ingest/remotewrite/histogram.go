@@ -52,8 +52,11 @@ func (d *decoder) histogram(b []byte) error {
 	}
 	most := max(s.spans[0]+s.spans[1], s.deltas[0]+s.deltas[1], s.counts[0]+s.counts[1], s.custom)
 	if most > d.buckets {
-		d.refused = append(d.refused, seriesRejection{ingest.HistogramTooLarge, ingest.Counts{Histograms: 1},
-			fmt.Sprintf("%d buckets, spans or bounds, the limit is %d,", most, d.buckets)})
+		d.refused = append(d.refused, seriesRejection{
+			ingest.HistogramTooLarge,
+			ingest.Counts{Histograms: 1},
+			fmt.Sprintf("%d buckets, spans or bounds, the limit is %d,", most, d.buckets),
+		})
 		return nil
 	}
 	if err := d.use(histogramBytes + 8*int64(s.spans[0]+s.spans[1]+s.deltas[0]+s.deltas[1]+s.counts[0]+s.counts[1]+s.custom)); err != nil {

@@ -188,7 +188,8 @@ func TestMetadata(t *testing.T) {
 	require.NoError(t, newImporter(r, false).run(t.Context(), strings.NewReader(text)))
 	require.Equal(t, []frame.Metadata{
 		{Metric: "http_requests_total", Type: "counter", Help: "The total number of HTTP requests.\nwith \\ \"more\""},
-		{Metric: "http_request_duration_seconds", Type: "histogram"}, {Metric: "rpc", Type: "summary"},
+		{Metric: "http_request_duration_seconds", Type: "histogram"},
+		{Metric: "rpc", Type: "summary"},
 	}, r.metadata)
 	r = &recorder{}
 	require.NoError(t, newImporter(r, true).run(t.Context(), strings.NewReader(open)))

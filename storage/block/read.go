@@ -196,13 +196,15 @@ func (p *Part) chunkRows(r pebble.Reader, h *header, first, last uint32) (*rowRe
 	if err != nil {
 		return nil, err
 	}
-	return &rowReader{part: p, what: "chunks", it: it, key: key, skip: rowSkip, first: true,
+	return &rowReader{
+		part: p, what: "chunks", it: it, key: key, skip: rowSkip, first: true,
 		name: func(key []byte, n uint32) {
 			for n >= h.starts[shard+1] {
 				shard++
 			}
 			keys.SetChunk(key, h.shards[shard], n)
-		}}, nil
+		},
+	}, nil
 }
 
 // blocks reads the blocks of a section of the index.
@@ -212,9 +214,11 @@ func (p *Part) blocks(r pebble.Reader, s keys.Section) (*rowReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rowReader{part: p, what: fmt.Sprintf("index section %d", s), it: it, skip: blockSkip, first: true,
+	return &rowReader{
+		part: p, what: fmt.Sprintf("index section %d", s), it: it, skip: blockSkip, first: true,
 		key:  keys.AppendBlock(nil, p.meta.Part, s, 0),
-		name: keys.SetBlock}, nil
+		name: keys.SetBlock,
+	}, nil
 }
 
 // close gives the iterator back. Its errors were seen when it was used.

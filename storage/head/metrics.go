@@ -95,9 +95,13 @@ func (m *metrics) add(t *tally) {
 		to prometheus.Counter
 		n  int64
 	}{
-		{m.floats, t.floats}, {m.histograms, t.histograms}, {m.late, t.late},
-		{m.duplicates, t.duplicates}, {m.conflicts, t.conflicts},
-		{m.exemplars, t.exemplars}, {m.exemplarDuplicates, t.exemplarDuplicates},
+		{m.floats, t.floats},
+		{m.histograms, t.histograms},
+		{m.late, t.late},
+		{m.duplicates, t.duplicates},
+		{m.conflicts, t.conflicts},
+		{m.exemplars, t.exemplars},
+		{m.exemplarDuplicates, t.exemplarDuplicates},
 	} {
 		if c.n > 0 {
 			c.to.Add(float64(c.n))

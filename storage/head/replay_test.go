@@ -94,7 +94,9 @@ func TestReplayDefinitions(t *testing.T) {
 
 	// All in one batch, and an older definition of what is there.
 	replay(t, h, &frame.Frame{Series: []frame.SeriesDef{
-		{Ref: ref(20, 3), Labels: set(5)}, {Ref: ref(20, 4), Labels: set(6)}, {Ref: ref(2, 5), Labels: set(5)},
+		{Ref: ref(20, 3), Labels: set(5)},
+		{Ref: ref(20, 4), Labels: set(6)},
+		{Ref: ref(2, 5), Labels: set(5)},
 		{Ref: ref(8, 2), Labels: set(9)},
 	}})
 	require.Equal(t, []series.Ref{ref(2, 5), ref(20, 4), 0},

@@ -311,8 +311,13 @@ func TestOptions(t *testing.T) {
 	require.ErrorContains(t, err, "sometimes")
 	require.Equal(t, "Mode(9)", Mode(9).String())
 	for _, o := range []Options{
-		{Sync: 9}, {Interval: -1}, {SegmentBytes: -1}, {SegmentBytes: 2 << 30}, {MaxRecordBytes: 65 << 20},
-		{BufferBytes: -1}, {StallTimeout: -1},
+		{Sync: 9},
+		{Interval: -1},
+		{SegmentBytes: -1},
+		{SegmentBytes: 2 << 30},
+		{MaxRecordBytes: 65 << 20},
+		{BufferBytes: -1},
+		{StallTimeout: -1},
 	} {
 		_, err := Open(vfs.NewMem(), testDir, o)
 		require.Error(t, err)

@@ -1,6 +1,0 @@
-package deps
-
-import (
-	_ "github.com/prometheus/prometheus/promql/promqltest"
-	_ "github.com/prometheus/prometheus/util/teststorage"
-)
