@@ -136,7 +136,7 @@ func (e *encoder) add(s *source, samples []sample) {
 		var b [32]byte
 		n := append(b[:0], 1<<3|1)
 		n = binary.LittleEndian.AppendUint64(n, math.Float64bits(p.v))
-		n = append(n, 2<<3|0)
+		n = append(n, 2<<3)
 		n = binary.AppendUvarint(n, uint64(p.t))
 		e.ts = append(e.ts, 2<<3|2, byte(len(n)))
 		e.ts = append(e.ts, n...)

@@ -52,7 +52,7 @@ func (ts *tombstones) load(store *pebble.DB) error {
 	if err != nil {
 		return fmt.Errorf("read tombstones: %w", err)
 	}
-	defer it.Close()
+	defer func() { _ = it.Close() }() // Its errors are in it.Error.
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for ok := it.First(); ok; ok = it.Next() {

@@ -100,10 +100,9 @@ func TestForeignDirectory(t *testing.T) {
 	mem := vfs.NewMem()
 	db := run(t, mem, Options{Retention: century})
 	put(t, db.DB, row(define(t, db.DB, 3), longAgo, 1))
-	want := readAll(t, db.DB)
 	require.NoError(t, db.Flush(context.Background()))
 	put(t, db.DB, row(define(t, db.DB, 3), longAgo, 2))
-	want = readAll(t, db.DB)
+	want := readAll(t, db.DB)
 	db.stop()
 	write(t, mem, "data/build/left", "x")
 

@@ -112,7 +112,7 @@ const streamMagic = "\xff\x06\x00\x00sNaPpY"
 func (q *Request) snappyStream(raw *source) (io.Reader, error) {
 	br := bufio.NewReader(raw)
 	head, err := br.Peek(len(streamMagic))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, q.bodyError(raw.err, limit.Import)
 	}
 	if string(head) == streamMagic {

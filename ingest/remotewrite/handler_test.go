@@ -258,7 +258,7 @@ type failing struct{ io.Reader }
 
 func (f failing) Read(p []byte) (int, error) {
 	n, err := f.Reader.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = errors.New("connection reset")
 	}
 	return n, err

@@ -283,7 +283,7 @@ func (im *importer) AppendPairs(dst []series.Pair, run int) ([]series.Pair, erro
 	start := len(dst)
 	name, at := metricName(src.text)
 	if name != nil {
-		dst = append(dst, series.Pair{Name: []byte(labels.MetricName), Value: name})
+		dst = append(dst, series.Pair{Name: []byte(model.MetricNameLabel), Value: name})
 	}
 	var quoted []byte
 	dst, err := appendLabels(dst, bytes.TrimLeft(src.text[at:], " \t"), im.openMetrics, &quoted)
@@ -291,7 +291,7 @@ func (im *importer) AppendPairs(dst []series.Pair, run int) ([]series.Pair, erro
 		if name != nil {
 			err = errTwoNames
 		}
-		dst = append(dst, series.Pair{Name: []byte(labels.MetricName), Value: quoted})
+		dst = append(dst, series.Pair{Name: []byte(model.MetricNameLabel), Value: quoted})
 	}
 	if err != nil {
 		return dst, ingest.Errorf(ingest.BadLine, "line %d: %s", src.line, err)

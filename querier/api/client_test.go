@@ -98,7 +98,9 @@ func clientCalls(ctx context.Context, c v1.API) map[string]func(*testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, model.SampleValue(22), r.(model.Vector)[0].Value)
 			_, _, _, err = c.Query(ctx, `sum(`, end)
-			require.Equal(t, v1.ErrBadData, err.(*v1.Error).Type)
+			var refused *v1.Error
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, v1.ErrBadData, refused.Type)
 		},
 		"QueryRange": func(t *testing.T) {
 			r, _, _, err := c.QueryRange(ctx, `latency_seconds`, v1.Range{Start: start, End: end, Step: 30 * time.Second})

@@ -42,7 +42,7 @@ func (it *iterator) Next() chunkenc.ValueType {
 }
 
 // Seek moves to the first sample at or after t, and not at all when it is there already.
-func (it *iterator) Seek(t int64) chunkenc.ValueType { //nolint:govet // chunkenc.Iterator has it so.
+func (it *iterator) Seek(t int64) chunkenc.ValueType {
 	if it.done || it.stopped() {
 		return chunkenc.ValNone
 	}

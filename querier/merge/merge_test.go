@@ -116,7 +116,7 @@ func TestMergeAgainstNaive(t *testing.T) {
 func requireSeeks(t *testing.T, rnd *rand.Rand, it chunkenc.Iterator, want []int64) {
 	i := -1 // where it stands
 	for i < len(want) {
-		typ := chunkenc.ValNone
+		var typ chunkenc.ValueType
 		if rnd.IntN(2) == 0 {
 			typ = it.Next()
 			i++
@@ -244,7 +244,7 @@ func TestMergeStopsAtErrors(t *testing.T) {
 		bad := &failing{SeriesSet: sets[1], left: after, err: broken}
 		sets[1] = bad
 		set := merge.Sets(sets)
-		for set.Next() { //nolint:revive // Only the end matters.
+		for set.Next() { // Only the end matters.
 		}
 		require.ErrorIs(t, set.Err(), broken)
 		require.False(t, set.Next())

@@ -72,7 +72,7 @@ func checkPostings(b []byte) (last uint32, ok bool) {
 			return 0, false
 		}
 		lastKey = key
-		low := -1
+		var low int
 		switch {
 		case runs != nil && runs[i/8]&(1<<(i%8)) != 0:
 			low = c.checkRuns(cardinality)

@@ -115,7 +115,7 @@ func (s *source) Names(fn func(name string) bool) error {
 	if err != nil {
 		return err
 	}
-	defer it.Close()
+	defer func() { _ = it.Close() }() // Its errors are in it.Error.
 	for ok := it.First(); ok; {
 		k, err := keys.ParseIndex(it.Key())
 		if err != nil {

@@ -50,7 +50,7 @@ func (v *verifier) readPostings() error {
 	if err != nil {
 		return err
 	}
-	defer it.Close()
+	defer func() { _ = it.Close() }() // Its errors are in it.Error.
 	v.postings = map[string]map[string]*roaring.Bitmap{}
 	total := uint64(0)
 	for ok := it.First(); ok; ok = it.Next() {

@@ -144,7 +144,6 @@ func flat(f *frame.Frame) any {
 		fields                   []uint64
 		ints                     [2]any
 		floats                   [3][]uint64
-		spans                    [4]int
 		pos, neg                 []histogram.Span
 	}
 	hs := []hist{}

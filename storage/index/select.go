@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -42,7 +43,7 @@ func rank(m *labels.Matcher) int {
 			return 5
 		}
 		return 6
-	case m.Type == labels.MatchEqual && m.Name == labels.MetricName:
+	case m.Type == labels.MatchEqual && m.Name == model.MetricNameLabel:
 		return 0
 	case m.Type == labels.MatchEqual:
 		return 1

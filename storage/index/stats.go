@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 )
 
 // Stats tells what the index holds: the largest of each kind, in falling order.
@@ -41,7 +41,7 @@ func (m *Mem) Stats(limit int) Stats {
 			p := m.mu.pairs.at(number)
 			count := uint64(p.len())
 			size += count * uint64(len(p.value))
-			if n.text == labels.MetricName {
+			if n.text == model.MetricNameLabel {
 				metrics.offer(count, p.value)
 			}
 			if pairs.wants(count) {
