@@ -7,7 +7,7 @@ import (
 // Encoding says how a chunk's bytes are laid out. The numbers are on disk; never reuse one.
 type Encoding uint8
 
-// The encodings. The names are those of Prometheus' tsdb/chunkenc.
+// The encodings. Up to 6 the names are those of Prometheus' tsdb/chunkenc.
 const (
 	None             Encoding = 0
 	XOR              Encoding = 1 // float
@@ -16,6 +16,9 @@ const (
 	FloatHistogram   Encoding = 4
 	HistogramST      Encoding = 5 // with start timestamps
 	FloatHistogramST Encoding = 6
+
+	// Decimal is the first of our own: packed floats, for closed chunks only.
+	Decimal Encoding = 16
 )
 
 // MaxSamples closes an open chunk: at this many samples a new one begins. Longer chunks decode no

@@ -17,6 +17,8 @@ func Decode(dstT []int64, dstV []float64, c Chunk) ([]int64, []float64, error) {
 	case XOR:
 		var d xorDecoder
 		return d.decode(dstT, dstV, c)
+	case Decimal:
+		return decodeDecimal(dstT, dstV, c)
 	case XOR2:
 		var cur cursor
 		cur.open(c, math.MinInt64)

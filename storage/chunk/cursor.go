@@ -32,6 +32,9 @@ func (c *cursor) open(chunk Chunk, mint int64) {
 		var d xorDecoder
 		c.times, c.values, c.err = d.decode(c.times, c.values, chunk)
 		c.i = -1
+	case chunk.Enc == Decimal:
+		c.times, c.values, c.err = decodeDecimal(c.times, c.values, chunk)
+		c.i = -1
 	case chunk.Enc == XOR2:
 		c.err = c.decodeXOR2()
 		c.i = -1

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// Library is the encoding's number in tsdb/chunkenc.
+// Library is the encoding's number in tsdb/chunkenc, EncNone if that does not know it.
 func (e Encoding) Library() chunkenc.Encoding {
 	switch e {
 	case XOR:
@@ -27,11 +27,19 @@ func (e Encoding) Library() chunkenc.Encoding {
 	return chunkenc.EncNone
 }
 
-// String is the encoding's name in tsdb/chunkenc.
-func (e Encoding) String() string { return e.Library().String() }
+// String is the encoding's name; in tsdb/chunkenc, if that knows it.
+func (e Encoding) String() string {
+	if e == Decimal {
+		return "decimal"
+	}
+	return e.Library().String()
+}
 
-// float reports whether the encoding holds plain floats.
-func (e Encoding) float() bool { return e == XOR || e == XOR2 }
+// known reports whether it is an encoding at all.
+func (e Encoding) known() bool { return e > None && e <= FloatHistogramST || e == Decimal }
+
+// float reports whether the encoding holds floats, which are read in columns.
+func (e Encoding) float() bool { return e == XOR || e == XOR2 || e == Decimal }
 
 // libraryChunk views c's bytes as the library's chunk. Histogram layouts are checked first: the
 // library would allocate whatever number of buckets damaged bytes ask for.

@@ -77,7 +77,7 @@ func cutChunk(b *[]byte, last int64) (Chunk, error) {
 		return Chunk{}, corruptf("cut short")
 	}
 	c := Chunk{Enc: Encoding((*b)[0])}
-	if flags := (*b)[1]; flags != 0 || c.Enc == None || c.Enc > FloatHistogramST {
+	if flags := (*b)[1]; flags != 0 || !c.Enc.known() {
 		return c, corruptf("encoding %d with flags %d", c.Enc, flags)
 	}
 	*b = (*b)[2:]

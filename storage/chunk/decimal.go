@@ -1,0 +1,281 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// MaxDecimalSamples is the most samples that one Decimal chunk has. It bounds what a few damaged
+// bytes can make a reader allocate.
+const MaxDecimalSamples = 4096
+
+// EncodeFloats appends the samples, ascending in time, in the smallest encoding for floats without
+// start timestamps to dst and returns the chunk that views them, and dst. As with a snapshot, one
+// dst may serve many chunks. There are 1 to MaxDecimalSamples samples.
+//
+// The chunk is Decimal unless XOR is clearly smaller, which is seldom and takes longer to read.
+func EncodeFloats(dst []byte, ts []int64, vs []float64) (Chunk, []byte) {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	return e.encode(dst, ts, vs)
+}
+
+// encode is EncodeFloats with the encoder's memory.
+func (e *encoder) encode(dst []byte, ts []int64, vs []float64) (Chunk, []byte) {
+	n := len(ts)
+	if n == 0 || n > MaxDecimalSamples || n != len(vs) {
+		panic("chunk: encode no samples, too many, or columns of different length")
+	}
+	c := Chunk{Enc: Decimal, Samples: n, MinT: ts[0], MaxT: ts[n-1]}
+	start := len(dst)
+	if c.MaxT-c.MinT >= 0 { // Else the span overflows.
+		var exact bool
+		dst, exact = e.appendDecimal(dst, ts, vs)
+		if size := len(dst) - start; exact || size < 2*n {
+			c.Data = dst[start:len(dst):len(dst)]
+			return c, dst
+		}
+	}
+	var a XORAppender
+	for i, t := range ts {
+		a.Append(t, vs[i])
+	}
+	if decimal := len(dst) - start; decimal > 0 && a.Size() >= decimal-decimal/16 {
+		c.Data = dst[start:len(dst):len(dst)]
+		return c, dst
+	}
+	return a.Snapshot(dst[:start])
+}
+
+// appendDecimal appends the payload of a Decimal chunk and reports whether the values were scaled
+// well: to decimal integers, with few exceptions.
+func (e *encoder) appendDecimal(dst []byte, ts []int64, vs []float64) ([]byte, bool) {
+	form := len(dst)
+	dst = append(dst, 0)
+	if !regular(ts) {
+		e.times.plan(ts, true)
+		dst[form] = e.times.form
+		dst = e.times.append(dst)
+	}
+	s := e.scaleValues(vs)
+	dst[form] |= s.form << 4
+	scale := s.scale
+	if len(s.odd) > 0 {
+		scale |= withExceptions
+	}
+	dst = append(dst, scale)
+	if len(s.odd) > 0 {
+		dst = appendExceptions(dst, s.odd, vs)
+	}
+	dst = binary.AppendVarint(dst, s.ints[0])
+	return s.append(dst), s.scale != bitsScale && len(s.odd) <= len(vs)/16
+}
+
+func regular(ts []int64) bool {
+	if len(ts) < 2 {
+		return true
+	}
+	step, odd := ts[1]-ts[0], int64(0)
+	last := ts[0]
+	for _, t := range ts[1:] {
+		odd |= t - last - step
+		last = t
+	}
+	return odd == 0
+}
+
+// oneValue reports whether the values at these positions are the same: often all are stale markers.
+func oneValue(at []int32, vs []float64) bool {
+	for _, i := range at {
+		if !same(vs[i], vs[at[0]]) {
+			return false
+		}
+	}
+	return true
+}
+
+func appendExceptions(dst []byte, at []int32, vs []float64) []byte {
+	num := uint64(len(at)) << 1
+	if !oneValue(at, vs) {
+		num |= 1
+	}
+	dst = binary.AppendUvarint(dst, num)
+	next := int32(0)
+	for _, i := range at {
+		dst = binary.AppendUvarint(dst, uint64(i-next))
+		next = i + 1
+	}
+	if num&1 == 0 {
+		at = at[:1]
+	}
+	for _, i := range at {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(vs[i]))
+	}
+	return dst
+}
+
+// decodeDecimal appends the samples of c to the columns; where it returns an error, none.
+func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error) {
+	n, span := c.Samples, c.MaxT-c.MinT
+	switch {
+	case n <= 0 || n > MaxDecimalSamples || len(c.Data) == 0:
+		return ts, vs, corruptf("%d samples in %d bytes", n, len(c.Data))
+	case span < int64(n-1) || n == 1 && span > 0:
+		return ts, vs, corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
+	}
+	form, b := c.Data[0], c.Data[1:]
+	from := len(ts)
+	newT := grown(ts, n)
+	b, err := decodeTimes(newT[from:], b, form&15, c)
+	if err != nil {
+		return ts, vs, err
+	}
+	from = len(vs)
+	newV := grown(vs, n)
+	if b, err = decodeValues(newV[from:], b, form>>4); err != nil {
+		return ts, vs, err
+	}
+	if len(b) > 0 {
+		return ts, vs, corruptf("%d bytes too many", len(b))
+	}
+	return newT, newV, nil
+}
+
+func decodeTimes(ts []int64, b []byte, form uint8, c Chunk) ([]byte, error) {
+	n, span := len(ts), c.MaxT-c.MinT
+	if form == formFlat {
+		var step int64
+		if n > 1 {
+			if step = span / int64(n-1); step*int64(n-1) != span {
+				return b, corruptf("%d regular samples from %d to %d", n, c.MinT, c.MaxT)
+			}
+		}
+		t := c.MinT
+		for i := range ts {
+			ts[i] = t
+			t += step
+		}
+		return b, nil
+	}
+	if form == formLine {
+		return b, corruptf("times of form %d", form)
+	}
+	var r columnReader
+	lead, ok := r.begin(b, form, c.MinT, span, n)
+	if !ok {
+		return b, corruptf("times of form %d", form)
+	}
+	r.lead(ts[:lead])
+	for out := ts[lead:]; len(out) > 0; {
+		m := min(len(out), blockLen)
+		if !r.next(out[:m]) {
+			return b, corruptf("times cut short")
+		}
+		out = out[m:]
+	}
+	back := int64(0)
+	for i := range ts[1:] {
+		back |= ts[i+1] - ts[i] - 1
+	}
+	if back < 0 {
+		return b, corruptf("time does not advance")
+	}
+	if last := ts[n-1]; last != c.MaxT {
+		return b, corruptf("ends at %d, not at %d", last, c.MaxT)
+	}
+	return r.b, nil
+}
+
+func decodeValues(vs []float64, b []byte, form uint8) ([]byte, error) {
+	if len(b) == 0 || form == formGrid {
+		return b, corruptf("values of form %d in %d bytes", form, len(b))
+	}
+	scale := b[0] &^ withExceptions
+	if !validScale(scale) {
+		return b, corruptf("scale %d", scale)
+	}
+	var odd exceptions
+	if with := b[0]&withExceptions != 0; with {
+		var ok bool
+		if b, odd, ok = cutExceptions(b[1:], len(vs)); !ok {
+			return b, corruptf("exceptions of %d values", len(vs))
+		}
+	} else {
+		b = b[1:]
+	}
+	x0, k := binary.Varint(b)
+	if k <= 0 {
+		return b, corruptf("cut short before the values")
+	}
+	var r columnReader
+	lead, ok := r.begin(b[k:], form, x0, 0, len(vs))
+	if !ok {
+		return b, corruptf("values of form %d", form)
+	}
+	var xs [blockLen]int64
+	r.lead(xs[:lead])
+	unscale(vs[:lead], xs[:lead], scale)
+	switch out := vs[lead:]; form {
+	case formFlat:
+		v := vs[0]
+		for i := range out {
+			out[i] = v
+		}
+	default:
+		for len(out) > 0 {
+			m := min(len(out), blockLen)
+			if !r.next(xs[:m]) {
+				return b, corruptf("values cut short")
+			}
+			unscale(out[:m], xs[:m], scale)
+			out = out[m:]
+		}
+	}
+	odd.put(vs)
+	return r.b, nil
+}
+
+// exceptions are the values that stand for themselves.
+type exceptions struct {
+	num  int
+	gaps []byte // Between their positions.
+	raw  []byte // Each value's bits, or those of all of them once.
+}
+
+func cutExceptions(b []byte, n int) ([]byte, exceptions, bool) {
+	head, ok := cutUvarint(&b)
+	num := head >> 1
+	if !ok || num == 0 || num > uint64(n) || num > uint64(len(b)) {
+		return b, exceptions{}, false
+	}
+	gaps, left := b, uint64(n)
+	for range num {
+		gap, ok := cutUvarint(&b)
+		if !ok || gap >= left {
+			return b, exceptions{}, false
+		}
+		left -= gap + 1
+	}
+	gaps = gaps[:len(gaps)-len(b)]
+	size := 8
+	if head&1 != 0 {
+		size *= int(num)
+	}
+	if len(b) < size {
+		return b, exceptions{}, false
+	}
+	return b[size:], exceptions{int(num), gaps, b[:size]}, true
+}
+
+// put overwrites the values at the exceptions' positions.
+func (x exceptions) put(vs []float64) {
+	i := 0
+	for range x.num {
+		gap, _ := cutUvarint(&x.gaps)
+		i += int(gap)
+		vs[i] = math.Float64frombits(binary.LittleEndian.Uint64(x.raw))
+		if i++; len(x.raw) > 8 {
+			x.raw = x.raw[8:]
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package chunk
+
+import (
+	"sync"
+)
+
+// encoder has the memory that encoding takes.
+type encoder struct {
+	times packer
+	by    [2]scaled // Two ways to scale, to compare.
+	ts    []int64   // What Recode gathers.
+	vs    []float64
+	buf   []byte
+}
+
+var encoders = sync.Pool{New: func() any { return &encoder{} }}
+
+// plain reports whether the chunk's samples are floats without start timestamps.
+func (c Chunk) plain() bool { return c.Enc == XOR || c.Enc == Decimal }
+
+// Recode appends chunks with the same samples to dst: runs of floats without start timestamps as
+// one chunk, or one for each MaxDecimalSamples, in the smallest encoding, and others as they are.
+// Chunks are sorted by time and do not overlap, as Compact leaves them.
+func Recode(dst, chunks []Chunk) ([]Chunk, error) {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	for len(chunks) > 0 {
+		n := 0
+		for n < len(chunks) && chunks[n].plain() {
+			n++
+		}
+		if n == 0 || n == 1 && chunks[0].Enc == Decimal {
+			dst, chunks = append(dst, chunks[0]), chunks[1:]
+			continue
+		}
+		var err error
+		if dst, err = e.recode(dst, chunks[:n]); err != nil {
+			return dst, err
+		}
+		chunks = chunks[n:]
+	}
+	return dst, nil
+}
+
+func (e *encoder) recode(dst, chunks []Chunk) ([]Chunk, error) {
+	ts, vs := e.ts[:0], e.vs[:0]
+	for _, c := range chunks {
+		if n := len(ts); n > 0 && c.MinT <= ts[n-1] {
+			return dst, corruptf("chunk begins at %d, before the end of another at %d", c.MinT, ts[n-1])
+		}
+		var err error
+		if ts, vs, err = Decode(ts, vs, c); err != nil {
+			return dst, err
+		}
+	}
+	if cap(ts) <= 4*MaxDecimalSamples { // Rarely more; that is not kept.
+		e.ts, e.vs = ts, vs
+	}
+	for len(ts) > 0 {
+		n := min(len(ts), MaxDecimalSamples)
+		var c Chunk
+		c, e.buf = e.encode(e.buf[:0], ts[:n], vs[:n])
+		c.Data = append(make([]byte, 0, len(c.Data)), c.Data...)
+		dst = append(dst, c)
+		ts, vs = ts[n:], vs[n:]
+	}
+	return dst, nil
+}
+
+// Shrink returns the chunk in a smaller encoding, or itself if there is none.
+func Shrink(c Chunk) Chunk {
+	if c.Enc != XOR {
+		return c
+	}
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	var one [1]Chunk
+	small, err := e.recode(one[:0], []Chunk{c})
+	if err != nil || len(small) != 1 || len(small[0].Data) >= len(c.Data) {
+		return c
+	}
+	return small[0]
+}
+
+// ToXOR returns the samples of a Decimal chunk in XOR chunks of at most MaxSamples, which
+// tsdb/chunkenc can read, and any other chunk itself.
+func ToXOR(c Chunk) ([]Chunk, error) {
+	if c.Enc != Decimal {
+		return []Chunk{c}, nil
+	}
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	ts, vs, err := Decode(e.ts[:0], e.vs[:0], c)
+	if err != nil {
+		return nil, err
+	}
+	e.ts, e.vs = ts, vs
+	chunks := make([]Chunk, 0, (len(ts)+MaxSamples-1)/MaxSamples)
+	var a XORAppender
+	for i, t := range ts {
+		if a.Len() == MaxSamples {
+			chunks = append(chunks, a.Close())
+		}
+		a.Append(t, vs[i])
+	}
+	return append(chunks, a.Close()), nil
+}

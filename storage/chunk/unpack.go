@@ -1,0 +1,200 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// columnReader reads a column of integers that a packer wrote, a block at a time.
+type columnReader struct {
+	b       []byte // What follows.
+	form    uint8
+	base    int64
+	divisor int64
+	x       int64 // The last integer; for formLevel and formGrid always the first.
+	step    int64 // Between the last two; formGrid: of the line, formDelta2: both over the divisor.
+	line    int64 // formGrid: how far the line has come.
+}
+
+// begin reads what comes before the blocks of a column of n integers. Their first is x0; only a
+// line needs to know how far above it the last one is. It returns how many integers lead gives.
+func (r *columnReader) begin(b []byte, form uint8, x0, span int64, n int) (int, bool) {
+	*r = columnReader{b: b, form: form &^ divided, divisor: 1, x: x0}
+	if r.form <= formLine {
+		if r.form == formLine {
+			ok := r.cutStep()
+			return 1, ok && form == formLine && n > 1
+		}
+		return 1, form == formFlat
+	}
+	if n < 3 || r.form > formGrid {
+		return 0, false
+	}
+	if form&divided != 0 {
+		d, ok := cutUvarint(&r.b)
+		if !ok || d < 2 || d > math.MaxInt64 {
+			return 0, false
+		}
+		r.divisor = int64(d)
+	}
+	switch r.form {
+	case formGrid:
+		r.step = gridStep(span/r.divisor, n)
+	case formDelta2:
+		return 2, r.cutStep()
+	}
+	return 1, true
+}
+
+func (r *columnReader) cutStep() bool {
+	step, k := binary.Varint(r.b)
+	if k <= 0 {
+		return false
+	}
+	r.step, r.b = step, r.b[k:]
+	return true
+}
+
+// lead sets the first one or two integers of the column, which come without a block.
+func (r *columnReader) lead(xs []int64) {
+	xs[0] = r.x
+	if len(xs) > 1 {
+		r.x += r.step * r.divisor
+		xs[1] = r.x
+	}
+}
+
+// next sets the integers of the next block, which are as many as xs is long.
+func (r *columnReader) next(xs []int64) bool {
+	if r.form > formLine && !r.unpack(xs) {
+		return false
+	}
+	x, step, divisor := r.x, r.step, r.divisor
+	switch r.form {
+	case formFlat:
+		for i := range xs {
+			xs[i] = x
+		}
+	case formLine:
+		for i := range xs {
+			x += step
+			xs[i] = x
+		}
+		r.x = x
+	case formLevel:
+		for i := range xs {
+			xs[i] = x + xs[i]*divisor
+		}
+	case formDelta:
+		for i := range xs {
+			x += xs[i] * divisor
+			xs[i] = x
+		}
+		r.x = x
+	case formDelta2:
+		for i := range xs {
+			step += xs[i]
+			x += step * divisor
+			xs[i] = x
+		}
+		r.x, r.step = x, step
+	case formGrid:
+		line := r.line
+		for i := range xs {
+			line += step
+			xs[i] = x + (line+xs[i])*divisor
+		}
+		r.line = line
+	}
+	return true
+}
+
+// unpack reads a block.
+func (r *columnReader) unpack(xs []int64) bool {
+	b := r.b
+	if len(b) == 0 {
+		return false
+	}
+	head, width := b[0], uint(b[0]&(withPatches-1))
+	b = b[1:]
+	if head&withBase != 0 {
+		change, k := binary.Varint(b)
+		if k <= 0 {
+			return false
+		}
+		r.base += change
+		b = b[k:]
+	}
+	size := (len(xs)*int(width) + 7) / 8
+	if size > len(b) || width > maxWidth {
+		return false
+	}
+	if width == 0 {
+		base := r.base
+		for i := range xs {
+			xs[i] = base
+		}
+	} else {
+		unpackBits(xs, b, width, r.base)
+		b = b[size:]
+	}
+	if head&withPatches != 0 {
+		var ok bool
+		if b, ok = patch(xs, b, width); !ok {
+			return false
+		}
+	}
+	r.b = b
+	return true
+}
+
+// unpackBits sets xs to base plus integers of width bits, of which b has enough.
+func unpackBits(xs []int64, b []byte, width uint, base int64) {
+	mask := uint64(1)<<width - 1
+	bit := uint(0)
+	i := 0
+	for whole := len(b) - 8; i < len(xs) && int(bit>>3) <= whole; i++ {
+		x := binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7) & mask
+		xs[i] = base + int64(x)
+		bit += width
+	}
+	for ; i < len(xs); i++ { // Near the end of the chunk.
+		var word [8]byte
+		copy(word[:], b[bit>>3:])
+		x := binary.LittleEndian.Uint64(word[:]) >> (bit & 7) & mask
+		xs[i] = base + int64(x)
+		bit += width
+	}
+}
+
+// patch adds what patches have above width.
+func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
+	if len(b) < 2 {
+		return b, false
+	}
+	num, high := int(b[0]), uint(b[1])
+	size := (num*int(patchAt+high) + 7) / 8
+	b = b[2:]
+	if num == 0 || num > len(xs) || high == 0 || high > 64 || size > len(b) {
+		return b, false
+	}
+	bit := uint(0)
+	for range num {
+		at := bitsAt(b[:size], bit, patchAt)
+		x := bitsAt(b[:size], bit+patchAt, high)
+		if at >= uint64(len(xs)) {
+			return b, false
+		}
+		xs[at] += (int64(x>>1) ^ -int64(x&1)) << width
+		bit += patchAt + high
+	}
+	return b[size:], true
+}
+
+// bitsAt is the integer of width bits, 1 to 64, at a bit of b.
+func bitsAt(b []byte, bit, width uint) uint64 {
+	var word [9]byte
+	copy(word[:], b[bit>>3:])
+	x := binary.LittleEndian.Uint64(word[:8])>>(bit&7) | uint64(word[8])<<(64-(bit&7))
+	return x & (math.MaxUint64 >> (64 - width))
+}
