@@ -123,8 +123,12 @@ func (b *batch) closeOpen(p *page, j uint32) {
 	p.setGate(j)
 }
 
-// push adds a closed chunk to a series.
+// push adds a closed chunk to a series. A full one stays for long enough that it is worth being made
+// smaller; what is closed early is about to be flushed, or late samples go on in it.
 func (b *batch) push(st *state, c chunk.Chunk) {
+	if c.Samples >= chunk.MaxSamples {
+		c = chunk.Shrink(c)
+	}
 	st.closed = newClosed(c, st.closed)
 	b.figure(floorSlot(c.MinT, b.head.opts.SlotMillis)).bytes += int64(len(c.Data))
 	b.tally.closed++
