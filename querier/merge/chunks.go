@@ -13,8 +13,8 @@ import (
 )
 
 // NewChunkSeriesSet returns the set's series with iterators over their chunks: by start, without
-// overlap, in the encodings of tsdb/chunkenc. Chunks that need no change are handed on as they
-// lie. The caller closes set after the last use of what came from it.
+// overlap, in the encodings of tsdb/chunkenc. Chunks in one of these that need no change are handed
+// on as they lie; others are encoded anew when their turn comes. The caller closes set after the last use of what came from it.
 func NewChunkSeriesSet(set chunk.SeriesSet, opts Options) promstorage.ChunkSeriesSet {
 	return &chunkSeriesSet{newReader(set, opts)}
 }
@@ -58,18 +58,25 @@ func (o *Options) fit(cs []chunk.Chunk) ([]chunk.Chunk, error) {
 }
 
 type chunkIterator struct {
-	left []chunk.Chunk
-	cur  chunks.Meta
-	err  error
+	left  []chunk.Chunk
+	ready []chunk.Chunk // In Prometheus' encodings, before those left.
+	cur   chunks.Meta
+	err   error
 }
 
 // Next moves to the next chunk.
 func (it *chunkIterator) Next() bool {
-	if it.err != nil || len(it.left) == 0 {
+	if it.err != nil || len(it.ready) == 0 && len(it.left) == 0 {
 		return false
 	}
-	it.cur, it.err = toMeta(it.left[0])
-	it.left = it.left[1:]
+	if len(it.ready) == 0 {
+		it.ready, it.err = chunk.ToXOR(it.left[0])
+		if it.left = it.left[1:]; it.err != nil {
+			return false
+		}
+	}
+	it.cur, it.err = toMeta(it.ready[0])
+	it.ready = it.ready[1:]
 	return it.err == nil
 }
 
