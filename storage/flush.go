@@ -186,7 +186,11 @@ func (db *DB) build(f flushed, m mark) ([]*block.Builder, error) {
 			if err != nil {
 				return fmt.Errorf("merge chunks of %s: %w", s.Labels, err)
 			}
-			if err := b.Add(chunk.Series{Fingerprint: s.Fingerprint, Labels: s.Labels, Chunks: compacted}); err != nil {
+			recoded, err := chunk.Recode(make([]chunk.Chunk, 0, 1), compacted)
+			if err != nil {
+				return fmt.Errorf("encode chunks of %s: %w", s.Labels, err)
+			}
+			if err := b.Add(chunk.Series{Fingerprint: s.Fingerprint, Labels: s.Labels, Chunks: recoded}); err != nil {
 				return err
 			}
 			chunks = chunks[n:]
