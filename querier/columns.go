@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -25,25 +26,27 @@ import (
 // marker. So promql finds a value at exactly the steps that have one, however long it looks back.
 type vectorizer struct {
 	source *queryable
+	owner  bool // of the source's account
 	mode   eval.Mode
 	query  promql.Query
 	// What to add to promql's statistics, which are of the series that were put in.
 	samples, newSamples, series int64
 }
 
-// columnar returns the queryable for a query whose parts are evaluated over columns, its own since
-// it is going to hold them; nil when there is to be none.
-func (e *Engine) columnar(source promstorage.Queryable, opts promql.QueryOpts) *queryable {
+// columnar returns what evaluates parts of a query of the source over columns, nil when that is not
+// wanted or not possible. The query is to read from the source of the vectorizer.
+func (e *Engine) columnar(source promstorage.Queryable, opts promql.QueryOpts) *vectorizer {
 	q, ok := source.(*queryable)
 	if !ok || e.opts.Plain || opts != nil && opts.EnablePerStepStats() && e.opts.has(featurePerStepStats) {
 		return nil // Only promql counts samples by step.
 	}
 	own := *q
 	own.computed = map[*labels.Matcher]*eval.Result{}
+	v := &vectorizer{source: &own, mode: e.mode(opts)}
 	if own.account == nil {
-		own.account = q.engine.memory.account(q.engine.opts.MaxQueryBytes)
+		own.account, v.owner = q.engine.memory.account(q.engine.opts.MaxQueryBytes), true
 	}
-	return &own
+	return v
 }
 
 func (e *Engine) mode(opts promql.QueryOpts) eval.Mode {
@@ -102,12 +105,14 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 	res, err := v.evaluate(ctx, x, p)
 	switch {
 	case errors.Is(err, eval.ErrFallback):
+		v.source.engine.metrics.columnar.WithLabelValues("left").Inc()
 		return nil, nil
 	case errors.Is(err, eval.ErrTooManySamples):
 		return nil, promql.ErrTooManySamples("query execution")
 	case err != nil:
 		return nil, fmt.Errorf("expanding series: %w", err) // promql's words.
 	}
+	v.source.engine.metrics.columnar.WithLabelValues("computed").Inc()
 	points := int64(0)
 	for _, s := range res.Series {
 		points += int64(s.Points)
@@ -116,7 +121,7 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 	v.newSamples += res.NewSamples - points
 	v.series += int64(res.Read - len(res.Series))
 
-	m := &labels.Matcher{Type: labels.MatchEqual, Name: labels.MetricName, Value: "computed"}
+	m := &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: "computed"}
 	v.source.computed[m] = res
 	// The parentheses keep functions from taking it for a selector of the query's.
 	return &parser.ParenExpr{
@@ -186,10 +191,13 @@ func computedBytes(r *eval.Result) int64 {
 	return n
 }
 
-// addStats completes the statistics once promql is done.
-func (v *vectorizer) addStats() {
+// finish completes the statistics once promql is done, and gives back what nobody else would.
+func (v *vectorizer) finish() {
 	if v == nil {
 		return
+	}
+	if v.owner {
+		v.source.account.close()
 	}
 	if s := v.query.Stats(); s != nil && s.Samples != nil {
 		s.Samples.TotalSamples += v.samples

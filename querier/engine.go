@@ -147,7 +147,7 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 		return nil, err
 	}
 	q := built.(*query)
-	q.account = own.account // Also where nothing is evaluated over columns.
+	q.account = own.account
 	if opts.Timeout > 0 {
 		q.timeout = min(q.timeout, opts.Timeout)
 	}
@@ -197,19 +197,18 @@ func (e *Engine) prepare(expr string, source promstorage.Queryable, opts promql.
 	if err := e.active.refuse(expr, time.Now()); err != nil {
 		return nil, err
 	}
-	own := e.columnar(source, opts)
-	if own != nil {
-		source = own
+	columns := e.columnar(source, opts)
+	if columns != nil {
+		source = columns.source
 	}
 	built, err := build(source)
 	if err != nil {
 		return nil, &Error{Kind: BadData, Err: err}
 	}
-	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout}
-	if own != nil {
-		q.columns = &vectorizer{source: own, mode: e.mode(opts), query: built}
-		q.account = own.account
+	if columns != nil {
+		columns.query = built
 	}
+	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout, columns: columns}
 	if q.steps, err = e.checkTree(built.Statement()); err != nil {
 		q.Close()
 		return nil, err

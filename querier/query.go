@@ -33,11 +33,11 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	defer e.gate.leave(slot)
 	e.active.begin(slot, q.text, time.Now())
 	defer e.active.end(slot)
+	defer q.columns.finish()
 	if err := q.columns.rewrite(ctx); err != nil {
 		return &promql.Result{Err: e.explain(err)}
 	}
 	res := q.Query.Exec(ctx)
-	q.columns.addStats()
 	res.Err = e.explain(res.Err)
 	return res
 }

@@ -93,6 +93,7 @@ func (w *work) extrapolated(out []float64, counter bool, seconds float64) {
 		w.findResets()
 	}
 	next := 0 // the first reset after the first sample
+	var x extension
 	for i, end := range w.ends {
 		first, last := int(w.lo[i]), int(w.hi[i])-1
 		if last <= first {
@@ -109,29 +110,60 @@ func (w *work) extrapolated(out []float64, counter bool, seconds float64) {
 			}
 			diff += w.values[m-1]
 		}
-		toStart := float64(w.times[first]-(end-w.window)) / 1000
-		toEnd := float64(end-w.times[last]) / 1000
-		sampled := float64(w.times[last]-w.times[first]) / 1000
-		average := sampled / float64(last-first)
-		near := average * 1.1
-		if toStart >= near {
-			toStart = average / 2
+		t := timing{w.times[first] - (end - w.window), w.times[last] - w.times[first], end - w.times[last], last - first}
+		if t != x.timing {
+			x = t.extend(seconds)
 		}
-		if v := w.values[first]; counter && diff > 0 && v >= 0 {
+		factor := x.factor
+		if v := w.values[first]; counter && diff > 0 && v >= 0 && (v < diff || x.sampled < x.toStart) {
 			// A counter can't have been below zero.
-			if toZero := sampled * (v / diff); toZero < toStart {
-				toStart = toZero
+			if toZero := x.sampled * (v / diff); toZero < x.toStart {
+				factor = x.from(toZero, seconds)
 			}
-		}
-		if toEnd >= near {
-			toEnd = average / 2
-		}
-		factor := (sampled + toStart + toEnd) / sampled
-		if seconds != 0 {
-			factor /= seconds
 		}
 		out[i] = diff * factor
 	}
+}
+
+// timing is how the samples lie in a window, in milliseconds: from its beginning to the first, from
+// there to the last, from there to the end, and how many steps they make. In regular series windows
+// repeat it, so what follows from it is computed once.
+type timing struct {
+	before, span, after int64
+	gaps                int
+}
+
+// extension is what follows from a timing, in seconds.
+type extension struct {
+	timing
+	toStart, sampled, toEnd float64
+	factor                  float64
+}
+
+func (t timing) extend(seconds float64) extension {
+	x := extension{
+		timing:  t,
+		toStart: float64(t.before) / 1000, sampled: float64(t.span) / 1000, toEnd: float64(t.after) / 1000,
+	}
+	average := x.sampled / float64(t.gaps)
+	near := average * 1.1
+	if x.toStart >= near {
+		x.toStart = average / 2
+	}
+	if x.toEnd >= near {
+		x.toEnd = average / 2
+	}
+	x.factor = x.from(x.toStart, seconds)
+	return x
+}
+
+// from is what to multiply a difference by when it begins so long before the first sample.
+func (x *extension) from(toStart, seconds float64) float64 {
+	factor := (x.sampled + toStart + x.toEnd) / x.sampled
+	if seconds != 0 {
+		factor /= seconds
+	}
+	return factor
 }
 
 // findResets marks the samples that are less than the one before.
