@@ -223,11 +223,16 @@ func (d *differential) expr(depth int) string {
 		return d.aggregation(d.function())
 	case 5:
 		return d.aggregation(d.selector())
+	case 11:
+		return d.aggregation(d.scalar(d.pick(d.function(), d.selector())))
 	case 6:
 		return d.aggregation(d.expr(depth - 1))
 	case 7:
 		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "-", "*", "/", ">", "== bool", "or", "and on (g)", "unless"), d.expr(depth-1))
 	case 8:
+		if d.rng.IntN(2) == 0 {
+			return d.scalar(d.pick(d.function(), d.selector()))
+		}
 		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "/", "> bool", "<=", "%", "^"), d.pick("2", "0", "-1.5", "scalar(gauge{g=\"a\"})"))
 	case 9:
 		return fmt.Sprintf(d.pick("-%s", "(%s)", "abs(%s)", "absent(%s)", "topk(3, %s)", "quantile by (g) (0.5, %s)",
@@ -244,6 +249,19 @@ func (d *differential) aggregation(inner string) string {
 	return d.pick("sum", "sum", "avg", "min", "max", "count", "group") +
 		d.pick("", "", " by (g)", " by (g, i)", " without (i)", " without (g, le)", " by (__name__)", " by (none)", " without ()") +
 		" (" + inner + ")"
+}
+
+// scalar returns operations with numbers.
+func (d *differential) scalar(inner string) string {
+	op := d.pick("+", "-", "*", "/", "%", "^", ">", "<", ">=", "<=", "==", "!=", "> bool", "< bool", "== bool", "!= bool", "atan2")
+	number := d.pick("0", "1", "2.5", "-3", "Inf", "NaN", "(8)", "1e308")
+	if inner = "(" + inner + ")"; d.rng.IntN(3) == 0 {
+		inner = d.scalar(inner)
+	}
+	if d.rng.IntN(2) == 0 {
+		return number + " " + op + " (" + inner + ")"
+	}
+	return "(" + inner + ") " + op + " " + number
 }
 
 func (d *differential) function() string {

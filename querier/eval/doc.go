@@ -1,5 +1,6 @@
 // Package eval computes the commonest parts of dashboard expressions over columns of samples: a
-// function over a range or the current value of each series, and an aggregation of these.
+// function over a range or the current value of each series, operations with numbers on that, and
+// an aggregation.
 //
 //	sum by (job) (rate(requests_total{code="500"}[5m]))
 //	  │             │    └ Expr.Selector reads these series

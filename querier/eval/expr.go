@@ -30,6 +30,7 @@ type Expr struct {
 	window   int64     // of the function, in milliseconds
 	seconds  float64   // the window in seconds
 	arg      parser.Expr
+	scalars  []*scalarOp // what is done to the values of each series, in this order
 
 	op       partial.Op // 0 is none
 	without  bool
@@ -146,9 +147,9 @@ func match(e parser.Expr, mode Mode, once bool) *Expr {
 			x.op, x.without, x.grouping = op, n.Without, n.Grouping
 			return x
 		}
-	case *parser.Call:
+	case *parser.Call, *parser.BinaryExpr:
 		if !mode.DelayedNames {
-			return matchSeries(n, mode, once)
+			return matchSeries(e, mode, once)
 		}
 	}
 	return nil
@@ -158,6 +159,15 @@ func match(e parser.Expr, mode Mode, once bool) *Expr {
 func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 	x := &Expr{mode: mode}
 	switch n := e.(type) {
+	case *parser.BinaryExpr:
+		op, side := matchScalar(n)
+		if op == nil {
+			return nil
+		}
+		if x = matchSeries(side, mode, once); x != nil {
+			x.scalars = append(x.scalars, op)
+		}
+		return x
 	case *parser.VectorSelector:
 		x.selector = n
 	case *parser.Call:
@@ -180,7 +190,9 @@ func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 }
 
 // dropsName reports whether results lose the name of their series.
-func (x *Expr) dropsName() bool { return x.function != nil && !x.function.keepsName }
+func (x *Expr) dropsName() bool {
+	return x.function != nil && !x.function.keepsName || slices.ContainsFunc(x.scalars, (*scalarOp).dropsName)
+}
 
 // Grid is the times at which an expression is evaluated, in milliseconds.
 type Grid struct {

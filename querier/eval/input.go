@@ -12,7 +12,8 @@ type input struct {
 	labels series.Labels
 	chunks []chunk.Chunk
 	group  int32
-	points int32 // Steps with a value, once evaluated.
+	points int32 // Once evaluated: the steps with a value before operations with numbers.
+	kept   bool  // Some are left after these.
 }
 
 // inputs are all series of a selection and the groups that they belong to. Without an aggregation

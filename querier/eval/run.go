@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -137,7 +138,7 @@ func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
 		if err := r.count(s, w, values); err != nil {
 			return nil, err
 		}
-		if s.points == 0 {
+		if s.kept = s.points > 0 && x.applyScalars(values); !s.kept {
 			continue
 		}
 		if x.op == 0 {
@@ -178,6 +179,14 @@ func (r *run) count(s *input, w *work, values []float64) error {
 		return ErrTooManySamples
 	}
 	return nil
+}
+
+// applyScalars reports whether any value is left.
+func (x *Expr) applyScalars(values []float64) bool {
+	for _, op := range x.scalars {
+		op.apply(values)
+	}
+	return len(x.scalars) == 0 || slices.ContainsFunc(values, func(v float64) bool { return !partial.IsAbsent(v) })
 }
 
 // result merges what the workers have done. Groups come in the order of the first of their series
@@ -224,7 +233,7 @@ func (r *run) assemble(values [][]float64) *Result {
 	r.annotate(res)
 	for _, s := range r.list {
 		vs := values[s.group]
-		if s.points == 0 || vs == nil {
+		if !s.kept || vs == nil {
 			continue
 		}
 		values[s.group] = nil // Once is enough.
