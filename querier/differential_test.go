@@ -107,13 +107,14 @@ func (d *differential) parts(result string) int {
 
 func (d *differential) compare() {
 	expr := d.expr(3)
-	start := int64(d.rng.IntN(4_000_000)) - 200_000
+	align := d.pickGrid()
+	start := (d.rng.Int64N(4_000_000) - 200_000) / align * align
 	ask := func(e *querier.Engine) (*querier.Result, error) {
 		return e.Instant(context.Background(), expr, time.UnixMilli(start), querier.QueryOptions{})
 	}
 	times := fmt.Sprintf("at %d", start)
 	if d.rng.IntN(3) > 0 {
-		step := 1 + d.rng.Int64N(200_000)
+		step := (1 + d.rng.Int64N(200_000/align)) * align
 		end := start + d.rng.Int64N(30)*step + d.rng.Int64N(step)
 		times = fmt.Sprintf("from %d to %d step %d", start, end, step)
 		ask = func(e *querier.Engine) (*querier.Result, error) {
@@ -210,6 +211,9 @@ func matrix(v parser.Value) promql.Matrix {
 	slices.SortStableFunc(m, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
 	return m
 }
+
+// pickGrid returns what times are a multiple of: aligned ones meet the borders of windows.
+func (d *differential) pickGrid() int64 { return []int64{1, 1_000, 5_000, 15_000}[d.rng.IntN(4)] }
 
 func (d *differential) pick(list ...string) string { return list[d.rng.IntN(len(list))] }
 
@@ -339,6 +343,10 @@ func randomSamples(rng *rand.Rand, metric string) []series.Sample {
 	if metric == "many" {
 		interval = 60_000
 	}
+	grid := int64(1)
+	if rng.IntN(2) == 0 {
+		grid, jitter = 5_000, 0
+	}
 	counter := strings.HasSuffix(metric, "_total") || metric == "lat_bucket" || rng.IntN(3) == 0
 	odd, starts, v, st := rng.IntN(4) == 0, rng.IntN(5) == 0, 0.0, int64(0)
 	for t := rng.Int64N(interval); t < 3_600_000; t += interval + rng.Int64N(jitter+1) {
@@ -346,9 +354,12 @@ func randomSamples(rng *rand.Rand, metric string) []series.Sample {
 		case rng.IntN(30) == 0:
 			t += rng.Int64N(900_000)
 		case rng.IntN(40) == 0:
-			v, st = 0, t
+			v, st = 0, t/grid*grid
 		}
-		s := series.Sample{T: t}
+		s := series.Sample{T: t / grid * grid}
+		if len(out) > 0 && s.T == out[len(out)-1].T {
+			continue
+		}
 		if v += float64(rng.IntN(100)) / 10; !counter {
 			v = float64(rng.IntN(1000)-500) / 7
 		}

@@ -1,11 +1,16 @@
 // Package querier answers PromQL: it takes an expression apart into selectors, reads each series
-// once wherever it lies, and lets Prometheus' own engine compute the answer.
+// once wherever it lies, and computes the answer: the commonest parts over columns of samples, with
+// packages eval and partial, and all else with Prometheus' own engine. Both see series through the
+// same plan, limits and merge, and a test holds their answers equal.
 //
 //	Engine.Instant, Engine.Range     text, times, limits of one query
 //	  │  scan                        refuses text that would cost too much to parse
 //	  │  gate                        so many queries run, so many wait, the rest is refused
 //	  ▼
-//	promql.Engine                    parses and evaluates; asks for series through Queryable
+//	promql.Engine                    parses
+//	  │  eval                        evaluates the parts it knows, over columns and on all cores
+//	  ▼
+//	promql.Engine                    evaluates the rest; asks for series through Queryable
 //	  │
 //	  ▼
 //	plan ─► fanout ─► leaf           which node reads which shards; ask them; read a node's part

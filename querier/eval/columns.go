@@ -23,16 +23,22 @@ type want struct {
 	starts     bool // Start timestamps count, so chunks that have them can't be read.
 }
 
-// load reads the chunks that overlap the times; samples outside of these may come with them.
-func (c *columns) load(chunks []chunk.Chunk, w want) error {
+// skips reports whether the chunk is outside of the times.
+func (w *want) skips(c *chunk.Chunk) bool { return c.MaxT < w.mint || c.MinT > w.maxt }
+
+// reads reports whether the chunk has nothing but floats that mean what they are.
+func (w *want) reads(c *chunk.Chunk) bool {
+	return c.Enc == chunk.XOR || c.Enc == chunk.Decimal || c.Enc == chunk.XOR2 && !w.starts
+}
+
+// load reads the chunks that overlap the times, all of them such as want reads; samples outside of these may come with them.
+func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 	c.times, c.values = c.times[:0], c.values[:0]
 	inOrder, end, begun := true, int64(0), false
-	for _, ch := range chunks {
-		if ch.MaxT < w.mint || ch.MinT > w.maxt {
+	for i := range chunks {
+		ch := &chunks[i]
+		if w.skips(ch) {
 			continue
-		}
-		if ch.Enc != chunk.XOR && ch.Enc != chunk.Decimal && (ch.Enc != chunk.XOR2 || w.starts) {
-			return ErrFallback
 		}
 		inOrder = inOrder && (!begun || ch.MinT > end)
 		end, begun = max(end, ch.MaxT), true
@@ -40,7 +46,7 @@ func (c *columns) load(chunks []chunk.Chunk, w want) error {
 			continue
 		}
 		var err error
-		if c.times, c.values, err = chunk.Decode(c.times, c.values, ch); err != nil {
+		if c.times, c.values, err = chunk.Decode(c.times, c.values, *ch); err != nil {
 			return err
 		}
 	}
@@ -56,7 +62,7 @@ func (c *columns) load(chunks []chunk.Chunk, w want) error {
 }
 
 // join merges chunks that overlap.
-func (c *columns) join(chunks []chunk.Chunk, w want) error {
+func (c *columns) join(chunks []chunk.Chunk, w *want) error {
 	c.times, c.values = c.times[:0], c.values[:0]
 	c.merger.Reset(chunks)
 	for typ := c.merger.Seek(w.mint); typ == chunkenc.ValFloat; typ = c.merger.Next() {

@@ -33,7 +33,7 @@ const (
 
 // gather reads the set to its end.
 func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
-	in := &inputs{}
+	in, want := &inputs{}, x.want(p)
 	g := grouper{expr: x, index: map[string]int32{}}
 	for set.Next() {
 		s := set.At()
@@ -50,7 +50,11 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 			return nil, err
 		}
 		samples := 0
-		for _, c := range s.Chunks {
+		for i := range s.Chunks {
+			c := &s.Chunks[i]
+			if !want.skips(c) && !want.reads(c) {
+				return nil, ErrFallback
+			}
 			samples += c.Samples
 		}
 		in.most = max(in.most, samples)

@@ -122,8 +122,7 @@ func (r *run) work(ctx context.Context) error {
 func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
 	x, g := r.expr, r.params.Grid
 	w := newWork(x, g, r.params.Lookback)
-	mint, maxt := x.Times(g, r.params.Lookback)
-	want := want{mint: mint, maxt: maxt, stale: x.function == nil, starts: x.mode.StartTimes}
+	want := x.want(r.params)
 	var out []done
 	values := make([]float64, g.Steps)
 	for _, i := range piece {
@@ -131,7 +130,7 @@ func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
 			return nil, err
 		}
 		s := &r.list[i]
-		if err := w.load(s.chunks, want); err != nil {
+		if err := w.load(s.chunks, &want); err != nil {
 			return nil, err
 		}
 		w.eval(x, values)
@@ -275,6 +274,12 @@ func looksLikeCounter(name string) bool {
 		}
 	}
 	return false
+}
+
+func (x *Expr) want(p *Params) want {
+	w := want{stale: x.function == nil, starts: x.mode.StartTimes}
+	w.mint, w.maxt = x.Times(p.Grid, p.Lookback)
+	return w
 }
 
 func newWork(x *Expr, g Grid, lookback int64) *work {

@@ -1,0 +1,72 @@
+package eval
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/stretchr/testify/require"
+)
+
+// parts returns the text of the parts that Rewrite finds.
+func parts(t *testing.T, text string, mode Mode) []string {
+	t.Helper()
+	p := parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+	expr, err := p.ParseExpr(text)
+	require.NoError(t, err, text)
+	expr, err = promql.PreprocessExpr(expr, time.UnixMilli(0), time.UnixMilli(60_000), 15*time.Second)
+	require.NoError(t, err)
+	var found []string
+	err = Rewrite(&expr, mode, func(_ *Expr, at parser.Expr, _ bool) (parser.Expr, error) {
+		found = append(found, at.String())
+		return nil, nil
+	})
+	require.NoError(t, err)
+	return found
+}
+
+func TestRewriteFindsTheLargestParts(t *testing.T) {
+	for text, want := range map[string][]string{
+		"sum by (a) (rate(m[5m]))":                  {"sum by (a) (rate(m[5m]))"},
+		"sum(rate(m[5m]) * 8)":                      {"sum(rate(m[5m]) * 8)"},
+		"sum(8 * (rate(m[5m])))":                    {"sum(8 * (rate(m[5m])))"},
+		"m > 0":                                     {"m > 0"},
+		"sum(m) / sum(n)":                           {"sum(m)", "sum(n)"},
+		"topk(2, rate(m[5m]))":                      {"rate(m[5m])"},
+		"histogram_quantile(0.9, sum(rate(m[5m])))": {"sum(rate(m[5m]))"},
+		"sum(abs(rate(m[5m])))":                     {"rate(m[5m])"},
+		"rate(m[5m] @ 30)":                          {"rate(m[5m] @ 30.000)"},
+		"sum(m @ end() offset 1m) + n":              {"sum(m @ 60.000 offset 1m)"},
+		"quantile(scalar(sum(m)), rate(n[5m]))":     {"sum(m)", "rate(n[5m])"},
+		"-sum(m)":                                   {"sum(m)"},
+		"m":                                         nil,
+		"m + n":                                     nil,
+		"sum(m + n)":                                nil,
+		"sum(m) atan2 sum(n)":                       {"sum(m)", "sum(n)"},
+		"max_over_time(rate(m[5m])[10m:1m])":        nil,
+		"sum(rate(m[5m] anchored))":                 nil,
+		"info(rate(m[5m]))":                         nil,
+		"quantile_over_time(0.5, m[5m])":            nil,
+		"m[5m]":                                     nil,
+		"1 + 2":                                     nil,
+		`count_values("v", sum(m))`:                 {"sum(m)"},
+		`label_replace(sum(m), "a", "b", "c", "(.*)")`: {"sum(m)"},
+	} {
+		require.Equal(t, want, parts(t, text, Mode{}), text)
+	}
+}
+
+func TestFeaturesNarrowWhatIsFound(t *testing.T) {
+	for text, want := range map[string][]string{
+		"rate(m[5m])":                 nil, // Its series still have the names they are going to lose.
+		"sum(rate(m[5m]))":            {"sum(rate(m[5m]))"},
+		"sum by (__name__) (m)":       nil,
+		"sum(m) * on (__type__) n":    nil,
+		`count_values("__unit__", m)`: nil,
+	} {
+		require.Equal(t, want, parts(t, text, Mode{DelayedNames: true}), text)
+	}
+	require.Nil(t, parts(t, "sum(rate(m[5m]))", Mode{TypeUnit: true}))
+	require.Len(t, parts(t, "sum(delta(m[5m]))", Mode{TypeUnit: true}), 1)
+}
