@@ -98,6 +98,30 @@ func TestRow(t *testing.T) {
 	require.ErrorIs(t, err, chunk.ErrTooLarge)
 }
 
+// Chunks whose data are equal may lie at different times: they are no copies of each other.
+func TestCompactKeepsEqualDataAtOtherTimes(t *testing.T) {
+	var chunks []chunk.Chunk
+	want := map[int64]bool{}
+	for _, start := range []int64{1000, 3000} {
+		var b chunk.Builder
+		for i := range int64(4) {
+			require.NoError(t, b.Append(series.Sample{T: start + i*1000, V: 2}))
+			want[start+i*1000] = true
+		}
+		recoded, err := chunk.Recode(nil, b.Close(nil))
+		require.NoError(t, err)
+		chunks = append(chunks, recoded...)
+	}
+	require.Equal(t, chunks[0].Data, chunks[1].Data)
+	compacted, err := chunk.Compact(nil, chunks)
+	require.NoError(t, err)
+	got := map[int64]bool{}
+	for it := chunk.NewIterator(compacted); it.Next() != 0; {
+		got[it.AtT()] = true
+	}
+	require.Equal(t, want, got)
+}
+
 // FuzzRow reads whatever a row's bytes make it: never a panic, and what decodes encodes to a row
 // with the same chunks.
 func FuzzRow(f *testing.F) {
