@@ -308,6 +308,50 @@ func TestBuilderJoinsAndOrders(t *testing.T) {
 	require.Equal(t, late[1], unordered[0], "what the builder is given is not changed")
 }
 
+// TestSpill: a part whose chunks were written shard by shard is the part it is anyway.
+func TestSpill(t *testing.T) {
+	fs := vfs.NewMem()
+	db := openStore(t, fs)
+	all := fleet(3, 2, t0, 30)
+	meta := Meta{Part: partAt(0, 1), ShardBits: 3}
+	_, want := build(t, fs, db, meta, all)
+	b := NewBuilder(fs, buildDir, db, meta)
+	for shard := range series.Shard(8) {
+		require.NoError(t, b.Spill(), "nothing to do")
+		for _, s := range all {
+			if s.Fingerprint.Shard(3) != shard {
+				continue
+			}
+			s.Labels = slices.Clone(s.Labels)
+			require.NoError(t, b.Add(s))
+		}
+		require.NoError(t, b.Spill())
+		for _, e := range b.entries {
+			require.Nil(t, e.chunks)
+		}
+	}
+	tables, got, err := b.Finish()
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.NoError(t, db.Ingest(t.Context(), tables))
+	p := Open(got, newTestCache(t))
+	require.NoError(t, p.Verify(db))
+	requireSelect(t, p, db, all, series.Selector{Mint: t0, Maxt: t0 + slot})
+
+	b = NewBuilder(fs, buildDir, db, Meta{Part: partAt(0, 2), ShardBits: 3})
+	for i := range 20 {
+		require.NoError(t, b.Add(all[i]))
+	}
+	require.NoError(t, b.Spill())
+	require.NoError(t, b.Add(all[0]))
+	require.ErrorContains(t, b.Spill(), "comes after shard")
+	left, err := fs.List(buildDir)
+	require.NoError(t, err)
+	for _, name := range left {
+		require.NotContains(t, name, fmt.Sprintf("-%d.sst", 2))
+	}
+}
+
 func TestBuilderRefuses(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
