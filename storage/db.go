@@ -56,11 +56,12 @@ type DB struct {
 	// maintenance is held by whoever flushes, checkpoints, deletes or takes a snapshot.
 	maintenance struct {
 		sync.Mutex
-		flushedBefore  int64       // slots that end here or before have been flushed
-		nextSeq        uint32      // of the next flush's parts
-		lastCheckpoint int64       // bytes
-		checkpointed   uint64      // the segment of the last checkpoint: the log has none before it
-		gone           []keys.Part // off the list, not yet off the disk
+		flushedBefore  int64             // slots that end here or before have been flushed
+		nextSeq        uint32            // of the next flush's parts
+		lastCheckpoint int64             // bytes
+		checkpointed   uint64            // the segment of the last checkpoint: the log has none before it
+		gone           []keys.Part       // off the list, not yet off the disk
+		waits          map[int64]dayWait // by the day's start
 	}
 }
 
@@ -152,8 +153,14 @@ func (db *DB) openStore() error {
 		return fmt.Errorf("list parts: %w", err)
 	}
 	for _, m := range metas {
-		db.parts.add(db.newPart(m))
 		db.maintenance.nextSeq = max(db.maintenance.nextSeq, m.Part.Seq+1)
+	}
+	metas, err = db.dropReplaced(context.Background(), metas)
+	if err := db.tolerate(err); err != nil {
+		return fmt.Errorf("drop replaced parts: %w", err)
+	}
+	for _, m := range metas {
+		db.parts.add(db.newPart(m))
 		if m.FlushedBefore < maxTime {
 			db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, m.FlushedBefore)
 		}

@@ -55,7 +55,7 @@ func floor(t, unit int64) int64 {
 	return t - r
 }
 
-// Maintain does what is due at the time now: flush, checkpoint, retention. Run calls it; errors
+// Maintain does what is due at the time now: flush, checkpoint, retention, sealing a day. Run calls it; errors
 // go to Options.Events and are tried again at the next call.
 func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	if db.beginMaintenance() != nil {
@@ -63,13 +63,22 @@ func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	}
 	defer db.maintenance.Unlock()
 	n := decide(db.state(now))
+	flushed := true
 	if n.flush {
-		db.background("flush", db.flushLocked(ctx, n.before))
+		err := db.flushLocked(ctx, n.before)
+		flushed = err == nil
+		db.background("flush", err)
 		db.head.GC(now.Add(-quiet).UnixMilli())
 	} else if n.checkpoint {
 		db.background("checkpoint", db.checkpointLocked())
 	}
 	db.background("retention", db.retainLocked(ctx, now))
+	if !flushed { // A day may lack samples; sealing it now would be for nothing.
+		return
+	}
+	if err := db.sealDue(ctx, now.UnixMilli()); ctx.Err() == nil {
+		db.background("seal", err)
+	}
 }
 
 // quiet is how long a series stays in the head without a sample: long enough for a scrape target
