@@ -25,8 +25,10 @@ const blockLen = 64
 // maxWidth lets one load of 64 bits have a whole integer wherever it begins in a byte.
 const maxWidth = 56
 
-// The bits of the first byte of a block above its width.
+// The bits of the first byte of a block above its width. sparse stands in the width's place: zeros
+// are left out, a bitmap says where, and the width is in a byte of its own.
 const (
+	sparse      = 63
 	withPatches = 1 << 6
 	withBase    = 1 << 7
 )
@@ -39,6 +41,7 @@ type block struct {
 	width   uint8
 	high    uint8 // Bits of a patch above width.
 	patches uint8
+	sparse  bool
 }
 
 // way is a form with what it leaves to be packed.
@@ -200,10 +203,35 @@ func (w *way) plan() {
 	}
 }
 
-// planBlock finds the base and width for a block after one with the base given. Bases worth a try
-// are the least integer, that of the block before, and, against a single outlier such as a
-// counter's reset, the second least.
+// planBlock finds the base and width for a block after one with the base given, and whether to
+// leave out zeros: many series stand still at times, and then move far.
 func planBlock(xs []int64, before int64) block {
+	b := planDense(xs, before)
+	if int(b.width)*len(xs) <= len(xs)+16 {
+		return b
+	}
+	var moves [blockLen]int64
+	n := 0
+	for _, x := range xs {
+		moves[n] = x
+		if x != 0 {
+			n++
+		}
+	}
+	if n == 0 || int(b.width)*(len(xs)-n) <= len(xs)+8 {
+		return b
+	}
+	s := planDense(moves[:n], before)
+	if s.size += 1 + (len(xs)+7)/8; s.size < b.size {
+		s.sparse = true
+		return s
+	}
+	return b
+}
+
+// planDense is planBlock for all integers given. Bases worth a try are the least integer, that of the block before, and, against a single outlier such as a
+// counter's reset, the second least.
+func planDense(xs []int64, before int64) block {
 	least, most, second := xs[0], xs[0], int64(math.MaxInt64)
 	for _, x := range xs[1:] {
 		second = min(second, max(x, least))
@@ -259,7 +287,9 @@ func fit(xs []int64, base, before int64) block {
 				size += 2 + (patches*(patchAt+high)+7)/8
 			}
 			if size < best.size {
-				best = block{base, size, uint8(width), uint8(high), uint8(patches)}
+				best = block{
+					base: base, size: size, width: uint8(width), high: uint8(high), patches: uint8(patches),
+				}
 			}
 		}
 		patches += int(count[width])
@@ -302,6 +332,9 @@ func (p *packer) append(dst []byte) []byte {
 
 func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 	head := b.width
+	if b.sparse {
+		head = sparse
+	}
 	if b.patches > 0 {
 		head |= withPatches
 	}
@@ -313,6 +346,11 @@ func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 		dst = binary.AppendVarint(dst, b.base-before)
 	}
 	w := bitWriter{b: dst}
+	var moves [blockLen]int64
+	if b.sparse {
+		w.b = append(w.b, b.width)
+		xs = w.bitmap(moves[:0], xs)
+	}
 	if b.width > 0 {
 		mask := uint64(1)<<b.width - 1
 		for _, x := range xs {
@@ -332,6 +370,20 @@ func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 	}
 	w.align()
 	return w.b
+}
+
+// bitmap writes where xs are not zero, and appends those to dst.
+func (w *bitWriter) bitmap(dst, xs []int64) []int64 {
+	for _, x := range xs {
+		bit := uint64(0)
+		if x != 0 {
+			dst = append(dst, x)
+			bit = 1
+		}
+		w.put(bit, 1)
+	}
+	w.align()
+	return dst
 }
 
 // patchAt is the number of bits of a patch's position.

@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // columnReader reads a column of integers that a packer wrote, a block at a time.
@@ -111,22 +112,29 @@ func (r *columnReader) next(xs []int64) bool {
 
 // unpack reads a block.
 func (r *columnReader) unpack(xs []int64) bool {
-	b := r.b
-	if len(b) == 0 {
+	if len(r.b) == 0 {
 		return false
 	}
-	head, width := b[0], uint(b[0]&(withPatches-1))
-	b = b[1:]
+	head := r.b[0]
+	r.b = r.b[1:]
 	if head&withBase != 0 {
-		change, k := binary.Varint(b)
+		change, k := binary.Varint(r.b)
 		if k <= 0 {
 			return false
 		}
 		r.base += change
-		b = b[k:]
+		r.b = r.b[k:]
 	}
+	width, patches := head&(withPatches-1), head&withPatches != 0
+	if width == sparse {
+		return r.unpackSparse(xs, patches)
+	}
+	return r.unpackDense(xs, uint(width), patches)
+}
+
+func (r *columnReader) unpackDense(xs []int64, width uint, patches bool) bool {
 	size := (len(xs)*int(width) + 7) / 8
-	if size > len(b) || width > maxWidth {
+	if size > len(r.b) || width > maxWidth {
 		return false
 	}
 	if width == 0 {
@@ -135,16 +143,41 @@ func (r *columnReader) unpack(xs []int64) bool {
 			xs[i] = base
 		}
 	} else {
-		unpackBits(xs, b, width, r.base)
-		b = b[size:]
+		unpackBits(xs, r.b, width, r.base)
+		r.b = r.b[size:]
 	}
-	if head&withPatches != 0 {
-		var ok bool
-		if b, ok = patch(xs, b, width); !ok {
-			return false
-		}
+	ok := true
+	if patches {
+		r.b, ok = patch(xs, r.b, width)
 	}
-	r.b = b
+	return ok
+}
+
+func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
+	size := (len(xs) + 7) / 8
+	if len(r.b) < 1+size {
+		return false
+	}
+	var word [8]byte
+	copy(word[:], r.b[1:1+size])
+	present := binary.LittleEndian.Uint64(word[:])
+	n := bits.OnesCount64(present)
+	if n == 0 || bits.Len64(present) > len(xs) {
+		return false
+	}
+	var moves [blockLen + 1]int64
+	width := uint(r.b[0])
+	r.b = r.b[1+size:]
+	if !r.unpackDense(moves[:n], width, patches) {
+		return false
+	}
+	next := uint(0)
+	for i := range xs {
+		bit := int64(present & 1)
+		present >>= 1
+		xs[i] = moves[next] & -bit
+		next += uint(bit)
+	}
 	return true
 }
 
