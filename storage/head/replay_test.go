@@ -108,7 +108,8 @@ func TestReplayDefinitions(t *testing.T) {
 	require.Error(t, h.Replay(define(ref(1, 1), series.Labels("junk")), nil))
 	require.Error(t, h.Replay(&frame.Frame{Refs: []series.Ref{1}}, nil))
 	require.Equal(t, uint32(6), func() uint32 {
-		h.GC(1 << 40)
+		h.GC()
+		h.GC()
 		return mustRefs(t, h, set(40))[0].Generation()
 	}(), "what a log used is not used again")
 }
@@ -255,7 +256,7 @@ func flushUntil(t *testing.T, h *head.Head, done chan struct{}, into model) {
 			t.Error(err)
 		}
 		f.Done()
-		h.GC(before)
+		h.GC()
 		select {
 		case <-done:
 			return
