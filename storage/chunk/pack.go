@@ -47,6 +47,7 @@ type block struct {
 // way is a form with what it leaves to be packed.
 type way struct {
 	form   uint8
+	guess  int // In bits, about: to leave out what can't be the smallest.
 	rest   []int64
 	blocks []block
 	size   int
@@ -82,17 +83,7 @@ func (p *packer) plan(xs []int64, times bool) {
 	level.begin(formLevel, n-1)
 	delta.begin(formDelta, n-1)
 	delta2.begin(formDelta2, n-2)
-	copy(level.rest, p.ys[1:])
-	before := p.ys[0]
-	for i, y := range p.ys[1:] {
-		delta.rest[i] = y - before
-		before = y
-	}
-	before = delta.rest[0]
-	for i, d := range delta.rest[1:] {
-		delta2.rest[i] = d - before
-		before = d
-	}
+	p.predict(level, delta, delta2)
 	ways := p.ways[:3]
 	if times {
 		ways = p.ways[:]
@@ -102,10 +93,18 @@ func (p *packer) plan(xs []int64, times bool) {
 		for i, y := range p.ys[1:] {
 			at += step
 			grid.rest[i] = y - at
+			grid.guess += bits.Len64(magnitude(y - at))
 		}
+	}
+	likely := ways[0].guess
+	for i := range ways {
+		likely = min(likely, ways[i].guess)
 	}
 	for i := range ways {
 		w := &ways[i]
+		if w.guess > likely+n/2 {
+			continue
+		}
 		w.plan()
 		if w.form == formDelta2 {
 			w.size += varintLen(delta.rest[0])
@@ -181,6 +180,31 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
+// predict sets what the forms leave, and guesses its bits. For that it takes the first of each block
+// as the base, or for the delta zero, if it often is. The change of the delta needs none, but spreads
+// twice as wide as the delta where that is noise.
+func (p *packer) predict(level, delta, delta2 *way) {
+	ys := p.ys
+	before, step := ys[1], ys[1]
+	level.rest[0], delta.rest[0] = ys[1], ys[1]
+	baseY, baseStep, moves := ys[1], ys[1], 0
+	for i, y := range ys[2:] {
+		d := y - before
+		change := d - step
+		if i%blockLen == 0 {
+			baseY, baseStep = y, d
+		}
+		level.rest[i+1], delta.rest[i+1], delta2.rest[i] = y, d, change
+		level.guess += bits.Len64(magnitude(y - baseY))
+		delta.guess += bits.Len64(magnitude(d - baseStep))
+		moves += bits.Len64(magnitude(d))
+		delta2.guess += bits.Len64(magnitude(change))
+		before, step = y, d
+	}
+	delta.guess = min(delta.guess, moves)
+	delta2.guess += len(ys) / 2
+}
+
 // gridStep is the step of a regular line of n times that ends at last.
 func gridStep(last int64, n int) int64 {
 	steps := int64(n - 1)
@@ -188,7 +212,7 @@ func gridStep(last int64, n int) int64 {
 }
 
 func (w *way) begin(form uint8, n int) {
-	w.form, w.rest = form, grown(w.rest[:0], n)
+	w.form, w.guess, w.rest = form, 0, grown(w.rest[:0], n)
 }
 
 func (w *way) plan() {
@@ -207,7 +231,8 @@ func (w *way) plan() {
 // leave out zeros: many series stand still at times, and then move far.
 func planBlock(xs []int64, before int64) block {
 	b := planDense(xs, before)
-	if int(b.width)*len(xs) <= len(xs)+16 {
+	bitmap := 1 + (len(xs)+7)/8
+	if b.size <= 1+bitmap {
 		return b
 	}
 	var moves [blockLen]int64
@@ -218,41 +243,46 @@ func planBlock(xs []int64, before int64) block {
 			n++
 		}
 	}
-	if n == 0 || int(b.width)*(len(xs)-n) <= len(xs)+8 {
+	if n == 0 || len(xs)-n < len(xs)/8 {
 		return b
 	}
 	s := planDense(moves[:n], before)
-	if s.size += 1 + (len(xs)+7)/8; s.size < b.size {
+	if s.size += bitmap; s.size < b.size {
 		s.sparse = true
 		return s
 	}
 	return b
 }
 
-// planDense is planBlock for all integers given. Bases worth a try are the least integer, that of the block before, and, against a single outlier such as a
-// counter's reset, the second least.
+// planDense is planBlock with all integers packed. Bases worth a try are that of the block before,
+// which is for free, the least integer, and, against a single outlier such as a counter's reset, the
+// second least.
 func planDense(xs []int64, before int64) block {
 	least, most, second := xs[0], xs[0], int64(math.MaxInt64)
 	for _, x := range xs[1:] {
 		second = min(second, max(x, least))
 		least, most = min(least, x), max(most, x)
 	}
-	b := fit(xs, before, before)
-	if b.size == 1 { // All of them are the base.
-		return b
+	spread := bits.Len64(uint64(most - least))
+	if before == least && spread == 0 {
+		return block{base: before, size: 1}
 	}
-	if least != before {
-		if other := fit(xs, least, before); other.size < b.size {
-			b = other
+	best := block{size: math.MaxInt}
+	if before <= most && (before >= least || bits.Len64(uint64(most-before)) <= spread+1) {
+		best = fit(xs, before, before)
+	}
+	if before != least && (before > least || bits.Len64(uint64(most-before)) > spread) {
+		if b := fit(xs, least, before); b.size < best.size {
+			best = b
 		}
 	}
 	if second > least && second != before && second != math.MaxInt64 &&
 		uint64(second-least) >= uint64(most-least)>>3 {
-		if other := fit(xs, second, before); other.size < b.size {
-			b = other
+		if b := fit(xs, second, before); b.size < best.size {
+			best = b
 		}
 	}
-	return b
+	return best
 }
 
 // fit finds the width for a base. Integers below the base are patched whatever the width.

@@ -181,23 +181,50 @@ func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
 	return true
 }
 
-// unpackBits sets xs to base plus integers of width bits, of which b has enough.
+// unpackBits sets xs to base plus integers of width bits, of which b has enough. Eight integers
+// begin with a whole byte again; as long as b has a word more, they need no look at its end.
 func unpackBits(xs []int64, b []byte, width uint, base int64) {
-	mask := uint64(1)<<width - 1
-	bit := uint(0)
-	i := 0
-	for whole := len(b) - 8; i < len(xs) && int(bit>>3) <= whole; i++ {
-		x := binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7) & mask
-		xs[i] = base + int64(x)
-		bit += width
+	mask := uint64(1)<<(width&63) - 1
+	if width <= 8 {
+		for len(xs) >= 8 && len(b) >= 8 {
+			w, x := binary.LittleEndian.Uint64(b), xs[:8]
+			v := w >> (4 * width & 63)
+			x[0], x[4] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[1], x[5] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[2], x[6] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[3], x[7] = base+int64(w&mask), base+int64(v&mask)
+			xs, b = xs[8:], b[width:]
+		}
+	} else {
+		for len(xs) >= 8 && uint(len(b)) >= width+8 {
+			x := xs[:8]
+			x[0] = base + int64(at(b, 0)&mask)
+			x[1] = base + int64(at(b, width)&mask)
+			x[2] = base + int64(at(b, 2*width)&mask)
+			x[3] = base + int64(at(b, 3*width)&mask)
+			x[4] = base + int64(at(b, 4*width)&mask)
+			x[5] = base + int64(at(b, 5*width)&mask)
+			x[6] = base + int64(at(b, 6*width)&mask)
+			x[7] = base + int64(at(b, 7*width)&mask)
+			xs, b = xs[8:], b[width:]
+		}
 	}
-	for ; i < len(xs); i++ { // Near the end of the chunk.
+	bit := uint(0)
+	for i := range xs { // Near the end of the chunk.
 		var word [8]byte
 		copy(word[:], b[bit>>3:])
-		x := binary.LittleEndian.Uint64(word[:]) >> (bit & 7) & mask
-		xs[i] = base + int64(x)
+		w := binary.LittleEndian.Uint64(word[:]) >> (bit & 7)
+		xs[i] = base + int64(w&mask)
 		bit += width
 	}
+}
+
+// at is a word that begins at a bit of b, of which at least 57 bits are there.
+func at(b []byte, bit uint) uint64 {
+	return binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7)
 }
 
 // patch adds what patches have above width.
@@ -213,12 +240,12 @@ func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
 	}
 	bit := uint(0)
 	for range num {
-		at := bitsAt(b[:size], bit, patchAt)
+		i := bitsAt(b[:size], bit, patchAt)
 		x := bitsAt(b[:size], bit+patchAt, high)
-		if at >= uint64(len(xs)) {
+		if i >= uint64(len(xs)) {
 			return b, false
 		}
-		xs[at] += (int64(x>>1) ^ -int64(x&1)) << width
+		xs[i] += (int64(x>>1) ^ -int64(x&1)) << width
 		bit += patchAt + high
 	}
 	return b[size:], true
