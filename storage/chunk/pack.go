@@ -287,29 +287,27 @@ func planDense(xs []int64, before int64) block {
 
 // fit finds the width for a base. Integers below the base are patched whatever the width.
 func fit(xs []int64, base, before int64) block {
-	var count [128]uint8 // By length; from 64 on those below the base.
-	var lengths [2]uint64
-	for _, x := range xs {
+	// By length, those below the base from 64 on; each second one apart, since counting twice in one
+	// place takes as long as counting in many.
+	var count [2][128]uint8
+	var above, below uint64 // As long as the longest.
+	patches := 0
+	for i, x := range xs {
 		d := x - base
 		sign := d >> 63
-		n := bits.Len64(uint64(d^sign)) & 63
-		count[n|int(sign)&64]++
-		lengths[sign&1] |= 1 << n
+		n := bits.Len64(uint64(d ^ sign))
+		count[i&1][n&63|int(sign)&64]++
+		above |= uint64(d &^ sign)
+		below |= uint64(^d & sign)
+		patches -= int(sign)
 	}
-	longest := bits.Len64(lengths[0]) - 1
-	patchLongest, patches := 0, 0
-	if lengths[1] != 0 {
-		patchLongest = bits.Len64(lengths[1]) - 1
-		for n := range patchLongest + 1 {
-			patches += int(count[64+n])
-		}
-	}
+	longest, patchLongest := bits.Len64(above), bits.Len64(below)
 	front := 1
 	if base != before {
 		front += varintLen(base - before)
 	}
 	best := block{base: base, size: math.MaxInt}
-	for width := max(longest, 0); width >= 0 && 2*patches <= len(xs)+2; width-- {
+	for width := longest; width >= 0 && 2*patches <= len(xs)+2; width-- {
 		if width <= maxWidth {
 			size, high := front+(len(xs)*width+7)/8, 0
 			if patches > 0 {
@@ -322,10 +320,10 @@ func fit(xs []int64, base, before int64) block {
 				}
 			}
 		}
-		patches += int(count[width])
+		patches += int(count[0][width]) + int(count[1][width])
 	}
 	if best.size == math.MaxInt { // Too many for a width that may be: all are patches.
-		patches := len(xs) - int(count[0])
+		patches := len(xs) - int(count[0][0]) - int(count[1][0])
 		best.patches, best.high = uint8(patches), 64
 		best.size = front + 2 + (patches*(patchAt+64)+7)/8
 	}
