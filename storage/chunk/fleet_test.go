@@ -2,6 +2,7 @@ package chunk_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -120,5 +121,46 @@ func TestFleetBytes(t *testing.T) {
 			}
 			require.Less(t, sums["all"].long*5, sums["all"].xor*3)
 		})
+	}
+}
+
+// BenchmarkFleet encodes and decodes a host's series, a fair mixture, and those of each class.
+func BenchmarkFleet(b *testing.B) {
+	classes := map[string][]column{}
+	for _, c := range fleet(0) {
+		classes[c.class] = append(classes[c.class], c)
+		classes["all"] = append(classes["all"], c)
+	}
+	for _, class := range slices.Sorted(maps.Keys(classes)) {
+		cols := classes[class]
+		perSample := func(b *testing.B) {
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*480*len(cols)), "ns/sample")
+		}
+		encodings := map[string][]chunk.Chunk{}
+		for _, c := range cols {
+			encodings["xor"] = append(encodings["xor"], c.split(120, xor)...)
+			encodings["decimal"] = append(encodings["decimal"], c.split(480, smallest)...)
+		}
+		b.Run(class+"/encode", func(b *testing.B) {
+			var buf []byte
+			for b.Loop() {
+				for _, c := range cols {
+					_, buf = chunk.EncodeFloats(buf[:0], c.ts, c.vs)
+				}
+			}
+			perSample(b)
+		})
+		for name, chunks := range encodings {
+			b.Run(class+"/decode "+name, func(b *testing.B) {
+				var ts []int64
+				var vs []float64
+				for b.Loop() {
+					for _, c := range chunks {
+						ts, vs, _ = chunk.Decode(ts[:0], vs[:0], c)
+					}
+				}
+				perSample(b)
+			})
+		}
 	}
 }

@@ -137,12 +137,12 @@ func lineOf(xs []int64) bool {
 func (p *packer) reduce(xs []int64) {
 	p.ys = grown(p.ys[:0], len(xs))
 	x0 := xs[0]
-	var any uint64
+	var all uint64
 	for i, x := range xs {
 		p.ys[i] = x - x0
-		any |= uint64(x - x0)
+		all |= uint64(x - x0)
 	}
-	shift := bits.TrailingZeros64(any)
+	shift := bits.TrailingZeros64(all)
 	var odd uint64
 	for _, y := range p.ys {
 		if y != 0 {

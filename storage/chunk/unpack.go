@@ -165,18 +165,16 @@ func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
 	if n == 0 || bits.Len64(present) > len(xs) {
 		return false
 	}
-	var moves [blockLen + 1]int64
+	var moves [blockLen]int64
 	width := uint(r.b[0])
 	r.b = r.b[1+size:]
 	if !r.unpackDense(moves[:n], width, patches) {
 		return false
 	}
-	next := uint(0)
-	for i := range xs {
-		bit := int64(present & 1)
-		present >>= 1
-		xs[i] = moves[next] & -bit
-		next += uint(bit)
+	clear(xs)
+	for _, x := range moves[:n] {
+		xs[bits.TrailingZeros64(present)] = x
+		present &= present - 1
 	}
 	return true
 }
@@ -201,14 +199,14 @@ func unpackBits(xs []int64, b []byte, width uint, base int64) {
 	} else {
 		for len(xs) >= 8 && uint(len(b)) >= width+8 {
 			x := xs[:8]
-			x[0] = base + int64(at(b, 0)&mask)
-			x[1] = base + int64(at(b, width)&mask)
-			x[2] = base + int64(at(b, 2*width)&mask)
-			x[3] = base + int64(at(b, 3*width)&mask)
-			x[4] = base + int64(at(b, 4*width)&mask)
-			x[5] = base + int64(at(b, 5*width)&mask)
-			x[6] = base + int64(at(b, 6*width)&mask)
-			x[7] = base + int64(at(b, 7*width)&mask)
+			x[0] = base + int64(wordAt(b, 0)&mask)
+			x[1] = base + int64(wordAt(b, width)&mask)
+			x[2] = base + int64(wordAt(b, 2*width)&mask)
+			x[3] = base + int64(wordAt(b, 3*width)&mask)
+			x[4] = base + int64(wordAt(b, 4*width)&mask)
+			x[5] = base + int64(wordAt(b, 5*width)&mask)
+			x[6] = base + int64(wordAt(b, 6*width)&mask)
+			x[7] = base + int64(wordAt(b, 7*width)&mask)
 			xs, b = xs[8:], b[width:]
 		}
 	}
@@ -222,8 +220,8 @@ func unpackBits(xs []int64, b []byte, width uint, base int64) {
 	}
 }
 
-// at is a word that begins at a bit of b, of which at least 57 bits are there.
-func at(b []byte, bit uint) uint64 {
+// wordAt is a word that begins at a bit of b, of which at least 57 bits are there.
+func wordAt(b []byte, bit uint) uint64 {
 	return binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7)
 }
 
@@ -240,8 +238,8 @@ func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
 	}
 	bit := uint(0)
 	for range num {
-		i := bitsAt(b[:size], bit, patchAt)
-		x := bitsAt(b[:size], bit+patchAt, high)
+		i := bitsAt(b, bit, patchAt)
+		x := bitsAt(b, bit+patchAt, high)
 		if i >= uint64(len(xs)) {
 			return b, false
 		}
@@ -253,8 +251,14 @@ func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
 
 // bitsAt is the integer of width bits, 1 to 64, at a bit of b.
 func bitsAt(b []byte, bit, width uint) uint64 {
-	var word [9]byte
-	copy(word[:], b[bit>>3:])
-	x := binary.LittleEndian.Uint64(word[:8])>>(bit&7) | uint64(word[8])<<(64-(bit&7))
-	return x & (math.MaxUint64 >> (64 - width))
+	from, shift := bit>>3, bit&7
+	var low, high uint64
+	if from+9 <= uint(len(b)) {
+		low, high = binary.LittleEndian.Uint64(b[from:]), uint64(b[from+8])
+	} else {
+		var word [9]byte
+		copy(word[:], b[from:])
+		low, high = binary.LittleEndian.Uint64(word[:8]), uint64(word[8])
+	}
+	return (low>>shift | high<<(64-shift)) & (math.MaxUint64 >> (64 - width))
 }
