@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -56,7 +55,7 @@ type randomly struct {
 
 func (db *randomly) Flush(ctx context.Context) error {
 	if db.forgets && db.r.IntN(4) == 0 {
-		db.head.GC(math.MaxInt64) // As if all series had been quiet for long.
+		db.head.GC() // As if all series had been quiet for long.
 	}
 	switch db.r.IntN(7) {
 	case 0:

@@ -58,6 +58,8 @@ type DB struct {
 		sync.Mutex
 		flushedBefore  int64             // slots that end here or before have been flushed
 		nextSeq        uint32            // of the next flush's parts
+		flushedAt      time.Time         // when the last due flush was made
+		lookedAt       time.Time         // when series were last looked at for being quiet
 		lastCheckpoint int64             // bytes
 		checkpointed   uint64            // the segment of the last checkpoint: the log has none before it
 		gone           []keys.Part       // off the list, not yet off the disk

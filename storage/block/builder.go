@@ -10,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
@@ -69,7 +69,7 @@ func (b *Builder) Add(s chunk.Series) error {
 		s.Chunks = joinChunks(s.Chunks, nil)
 	}
 	b.entries = append(b.entries, entry{
-		fingerprint: s.Fingerprint, labels: s.Labels, chunks: s.Chunks, metric: s.Labels.Get(labels.MetricName),
+		fingerprint: s.Fingerprint, labels: s.Labels, chunks: s.Chunks, metric: s.Labels.Get(model.MetricNameLabel),
 	})
 	return nil
 }

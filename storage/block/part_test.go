@@ -19,8 +19,8 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// model is the naive form of a part.
-type model []chunk.Series
+// naive is the naive form of a part.
+type naive []chunk.Series
 
 func matches(ls series.Labels, ms []*labels.Matcher) bool {
 	for _, m := range ms {
@@ -32,7 +32,7 @@ func matches(ls series.Labels, ms []*labels.Matcher) bool {
 }
 
 // sel selects as a part does, without the limit.
-func (m model) sel(sel series.Selector) []chunk.Series {
+func (m naive) sel(sel series.Selector) []chunk.Series {
 	var out []chunk.Series
 	for _, s := range m {
 		if !matches(s.Labels, sel.Matchers) || !sel.Shards.Has(s.Fingerprint) {
@@ -57,7 +57,7 @@ func (m model) sel(sel series.Selector) []chunk.Series {
 	return out
 }
 
-func (m model) labelNames(ms []*labels.Matcher) []string {
+func (m naive) labelNames(ms []*labels.Matcher) []string {
 	found := map[string]bool{}
 	for _, s := range m {
 		if matches(s.Labels, ms) {
@@ -69,7 +69,7 @@ func (m model) labelNames(ms []*labels.Matcher) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-func (m model) labelValues(name string, ms []*labels.Matcher) []string {
+func (m naive) labelValues(name string, ms []*labels.Matcher) []string {
 	found := map[string]bool{}
 	for _, s := range m {
 		if v := s.Labels.Get(name); v != nil && matches(s.Labels, ms) {
@@ -85,9 +85,9 @@ var (
 )
 
 // randomModel makes series with chunks between from and from+slot.
-func randomModel(r *rand.Rand, from int64) model {
+func randomModel(r *rand.Rand, from int64) naive {
 	sets := map[string]bool{}
-	var m model
+	var m naive
 	for range 1 + r.IntN(400) {
 		var ls []string
 		for _, name := range modelNames {
@@ -157,7 +157,7 @@ func requireEqual(t *testing.T, want, got []chunk.Series, what string) {
 }
 
 // requireSelect holds a part's answer against the model's.
-func requireSelect(t *testing.T, p *Part, db pebble.Reader, m model, sel series.Selector) {
+func requireSelect(t *testing.T, p *Part, db pebble.Reader, m naive, sel series.Selector) {
 	t.Helper()
 	what := fmt.Sprintf("%v [%d,%d] limit %d skip %v", sel.Matchers, sel.Mint, sel.Maxt, sel.Limit, sel.SkipChunks)
 	held := int64(0)
@@ -200,7 +200,7 @@ func TestAgainstModel(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewMem()
 			db := openStoreToClose(t, fs)
-			models := map[keys.Part]model{}
+			models := map[keys.Part]naive{}
 			var tables []string
 			var metas []Meta
 			for n := range int64(4) {
@@ -250,7 +250,7 @@ func TestAgainstModel(t *testing.T) {
 func TestLargePart(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
-	m := model(fleet(3, 5, t0, 10))
+	m := naive(fleet(3, 5, t0, 10))
 	p := Open(ingest(t, fs, db, Meta{Part: partAt(0, 0), ShardBits: 4}, m), newTestCache(t))
 	require.NoError(t, p.Verify(db))
 	r := rand.New(rand.NewPCG(9, 9))
@@ -276,7 +276,7 @@ func TestEqualFingerprints(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
 	r := rand.New(rand.NewPCG(1, 1))
-	var m model
+	var m naive
 	for _, v := range []string{"c", "a", "d", "b"} {
 		s := oneSeries(series.FromStrings("__name__", "up", "v", v), course(r, 'k', t0, 3))
 		s.Fingerprint = 42
