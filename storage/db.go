@@ -111,16 +111,7 @@ func (db *DB) makeDirs() error {
 			return err
 		}
 	}
-	for _, d := range []string{db.dir, fs.PathDir(db.dir)} {
-		f, err := fs.OpenDir(d)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(syncDir(fs, db.dir), syncDir(fs, fs.PathDir(db.dir)))
 }
 
 func (db *DB) emptyBuildDir() error {
@@ -138,7 +129,7 @@ func (db *DB) emptyBuildDir() error {
 
 func (db *DB) openStore() error {
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
-	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(db.opts.FS, db.opts.CacheBytes))
+	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
 	if err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
