@@ -12,16 +12,17 @@ LDFLAGS  := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION) 
 LINT     := $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 PACKAGES ?= ./...
 FUZZTIME ?= 30s
+DIFFTIME ?= 1h
 COUNT    ?= 10
 
 # Prometheus' own test scripts are single-threaded, and take minutes under the race detector.
 NORACE   := querier/queriertest
 
 .DEFAULT_GOAL := help
-.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench crash stress cover clean
+.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench differential crash stress cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed to build Barograph: https://go.dev/dl/ (or set GO=/path/to/go)" >&2; exit 1; }
@@ -70,6 +71,9 @@ fuzz: go ## fuzz each target for FUZZTIME (30s)
 
 bench: build ## measure beside Debian's prometheus and victoria-metrics
 	$(GO) run ./bench $(ARGS)
+
+differential: go ## compare random queries with promql for DIFFTIME (1h)
+	$(GO) test -tags invariants -timeout 0 -run TestDifferential -v ./querier/ -differential.time=$(DIFFTIME)
 
 crash: go ## run the crash and kill tests COUNT (10) times
 	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill' $(PACKAGES)

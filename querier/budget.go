@@ -36,6 +36,13 @@ func (a *account) take(n int64, selector string) error {
 	return nil
 }
 
+// give returns some of what was taken.
+func (a *account) give(bytes, series int64) {
+	a.used.Add(-bytes)
+	a.pool.used.Add(-bytes)
+	a.series.Add(-series)
+}
+
 // count adds a series, or returns an error that names the selector.
 func (a *account) count(limit int, selector string) error {
 	if n := a.series.Add(1); n > int64(limit) {

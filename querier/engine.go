@@ -171,7 +171,7 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 func (e *Engine) NewInstantQuery(ctx context.Context, q promstorage.Queryable, opts promql.QueryOpts,
 	expr string, t time.Time,
 ) (promql.Query, error) {
-	return e.prepare(expr, func() (promql.Query, error) {
+	return e.prepare(expr, q, opts, func(q promstorage.Queryable) (promql.Query, error) {
 		return e.promql.NewInstantQuery(ctx, q, opts, expr, t)
 	})
 }
@@ -183,23 +183,32 @@ func (e *Engine) NewRangeQuery(ctx context.Context, q promstorage.Queryable, opt
 	if err := e.checkWindow(Window{start, end, step}); err != nil {
 		return nil, err
 	}
-	return e.prepare(expr, func() (promql.Query, error) {
+	return e.prepare(expr, q, opts, func(q promstorage.Queryable) (promql.Query, error) {
 		return e.promql.NewRangeQuery(ctx, q, opts, expr, start, end, step)
 	})
 }
 
-func (e *Engine) prepare(expr string, build func() (promql.Query, error)) (promql.Query, error) {
+func (e *Engine) prepare(expr string, source promstorage.Queryable, opts promql.QueryOpts,
+	build func(promstorage.Queryable) (promql.Query, error),
+) (promql.Query, error) {
 	if err := e.scan(expr); err != nil {
 		return nil, err
 	}
 	if err := e.active.refuse(expr, time.Now()); err != nil {
 		return nil, err
 	}
-	built, err := build()
+	columns := e.columnar(source, opts)
+	if columns != nil {
+		source = columns.source
+	}
+	built, err := build(source)
 	if err != nil {
 		return nil, &Error{Kind: BadData, Err: err}
 	}
-	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout}
+	if columns != nil {
+		columns.query = built
+	}
+	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout, columns: columns}
 	if q.steps, err = e.checkTree(built.Statement()); err != nil {
 		q.Close()
 		return nil, err

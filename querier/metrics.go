@@ -20,6 +20,7 @@ type metrics struct {
 	limits   *prometheus.CounterVec
 	series   prometheus.Counter
 	bytes    prometheus.Counter
+	columnar *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
@@ -58,6 +59,10 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 			Name: "barograph_querier_read_series_total",
 			Help: "Series that queries have read.",
 		}),
+		columnar: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_querier_columnar_parts_total",
+			Help: "Parts of queries that could be evaluated over columns, by whether they were: computed, or left to promql for what their series hold.",
+		}, []string{"result"}),
 		bytes: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_querier_read_chunk_bytes_total",
 			Help: "Bytes of chunks that queries have read.",

@@ -15,6 +15,9 @@ type Options struct {
 	// Features are the names of Prometheus' --enable-feature that queries know (see Features).
 	// Other names are ignored, since one list serves the whole node.
 	Features []string
+	// Plain leaves all evaluation to Prometheus' engine, in place of computing what package eval
+	// knows over columns. The answers are the same.
+	Plain bool
 	// LookbackDelta is how old a sample may be and still count as current. Default 5m.
 	LookbackDelta time.Duration
 	// SubqueryStep is the step of a subquery that names none, as Prometheus' evaluation_interval.

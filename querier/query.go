@@ -16,8 +16,9 @@ type query struct {
 	engine  *Engine
 	text    string
 	timeout time.Duration
-	steps   int64    // of its subqueries
-	account *account // nil when the Queryable is not ours, or keeps its own
+	steps   int64       // of its subqueries
+	account *account    // nil when the Queryable is not ours, or keeps its own
+	columns *vectorizer // nil when all is left to promql
 }
 
 // Exec waits for a slot and evaluates. The timeout covers both.
@@ -32,6 +33,10 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	defer e.gate.leave(slot)
 	e.active.begin(slot, q.text, time.Now())
 	defer e.active.end(slot)
+	defer q.columns.finish()
+	if err := q.columns.rewrite(ctx); err != nil {
+		return &promql.Result{Err: e.explain(err)}
+	}
 	res := q.Query.Exec(ctx)
 	res.Err = e.explain(res.Err)
 	return res

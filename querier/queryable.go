@@ -11,6 +11,7 @@ import (
 	promstorage "github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/merge"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -24,6 +25,9 @@ type queryable struct {
 	account *account
 	// lookback of the query that asks; 0 when nothing is going to be evaluated.
 	lookback time.Duration
+	// computed are the parts of the query that are evaluated already, by the one matcher of the
+	// selector in their place. It is the pointer that counts: no text of a query can ask for them.
+	computed map[*labels.Matcher]*eval.Result
 }
 
 // Querier reads samples.
@@ -37,7 +41,10 @@ func (q *queryable) ChunkQuerier(mint, maxt int64) (promstorage.ChunkQuerier, er
 }
 
 func (q *queryable) labelQuerier(mint, maxt int64) *labelQuerier {
-	l := &labelQuerier{engine: q.engine, account: q.account, lookback: q.lookback.Milliseconds(), mint: mint, maxt: maxt}
+	l := &labelQuerier{
+		engine: q.engine, account: q.account, lookback: q.lookback.Milliseconds(),
+		computed: q.computed, mint: mint, maxt: maxt,
+	}
 	if l.account == nil {
 		l.account = q.engine.memory.account(q.engine.opts.MaxQueryBytes)
 		l.owner = true
@@ -52,6 +59,7 @@ type labelQuerier struct {
 	account    *account
 	owner      bool // of the account
 	lookback   int64
+	computed   map[*labels.Matcher]*eval.Result
 	mint, maxt int64
 	sets       []chunk.SeriesSet // to be closed
 }
@@ -62,6 +70,9 @@ type chunkQuerier struct{ *labelQuerier }
 
 // Select reads the series that match once the set is asked for the first.
 func (q *querier) Select(ctx context.Context, sorted bool, hints *promstorage.SelectHints, ms ...*labels.Matcher) promstorage.SeriesSet {
+	if len(ms) == 1 && q.computed[ms[0]] != nil {
+		return newComputedSet(q.computed[ms[0]])
+	}
 	return &lazySet{open: func() promstorage.SeriesSet {
 		set, opts, err := q.read(ctx, sorted, hints, ms)
 		if err != nil {

@@ -35,7 +35,7 @@ func runScripts(t *testing.T, newStorage func(testing.TB) promstorage.Storage) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	promqltest.RunBuiltinTestsWithStorage(t, e, newStorage)
+	promqltest.RunBuiltinTestsWithStorage(t, queriertest.Columnar(e), newStorage)
 }
 
 func TestScriptsInMemory(t *testing.T) {

@@ -3,9 +3,11 @@ package queriertest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	promstorage "github.com/prometheus/prometheus/storage"
 
 	"github.com/barograph-db/barograph/querier"
@@ -25,6 +27,31 @@ func NewStorage(tb testing.TB, store leaf.Store, write Write) promstorage.Storag
 		tb.Fatal(err)
 	}
 	return &storage{SampleAndChunkQueryable: e.Queryable(), engine: e, write: write}
+}
+
+// Columnar returns the engine, for storages of NewStorage. It sees their own queryable through what
+// is wrapped around it for tests, so that queries are evaluated over columns where they can be.
+func Columnar(e *querier.Engine) promql.QueryEngine { return columnar{e} }
+
+type columnar struct{ engine *querier.Engine }
+
+func (c columnar) NewInstantQuery(ctx context.Context, q promstorage.Queryable, opts promql.QueryOpts,
+	expr string, t time.Time,
+) (promql.Query, error) {
+	return c.engine.NewInstantQuery(ctx, unwrap(q), opts, expr, t)
+}
+
+func (c columnar) NewRangeQuery(ctx context.Context, q promstorage.Queryable, opts promql.QueryOpts,
+	expr string, start, end time.Time, step time.Duration,
+) (promql.Query, error) {
+	return c.engine.NewRangeQuery(ctx, unwrap(q), opts, expr, start, end, step)
+}
+
+func unwrap(q promstorage.Queryable) promstorage.Queryable {
+	if s, ok := q.(*storage); ok {
+		return s.SampleAndChunkQueryable
+	}
+	return q
 }
 
 type storage struct {

@@ -1,0 +1,207 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	promstorage "github.com/prometheus/prometheus/storage"
+
+	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/merge"
+	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// vectorizer evaluates parts of a query over columns before promql evaluates the rest. In the place
+// of such a part it puts a selector, whose series have a sample at each step: the value, or a stale
+// marker. So promql finds a value at exactly the steps that have one, however long it looks back.
+type vectorizer struct {
+	source *queryable
+	owner  bool // of the source's account
+	mode   eval.Mode
+	query  promql.Query
+	// What to add to promql's statistics, which are of the series that were put in.
+	samples, newSamples, series int64
+}
+
+// columnar returns what evaluates parts of a query of the source over columns, nil when that is not
+// wanted or not possible. The query is to read from the source of the vectorizer.
+func (e *Engine) columnar(source promstorage.Queryable, opts promql.QueryOpts) *vectorizer {
+	q, ok := source.(*queryable)
+	if !ok || e.opts.Plain || opts != nil && opts.EnablePerStepStats() && e.opts.has(featurePerStepStats) {
+		return nil // Only promql counts samples by step.
+	}
+	own := *q
+	own.computed = map[*labels.Matcher]*eval.Result{}
+	v := &vectorizer{source: &own, mode: e.mode(opts)}
+	if own.account == nil {
+		own.account, v.owner = q.engine.memory.account(q.engine.opts.MaxQueryBytes), true
+	}
+	return v
+}
+
+func (e *Engine) mode(opts promql.QueryOpts) eval.Mode {
+	m := eval.Mode{
+		DelayedNames: e.opts.has(featureDelayedNames),
+		StartTimes:   e.opts.has(featureStartTimes),
+		TypeUnit:     e.opts.has(featureTypeUnitLabels),
+	}
+	if opts != nil && opts.UseStartTimestamps() != nil {
+		m.StartTimes = *opts.UseStartTimestamps()
+	}
+	return m
+}
+
+// rewrite evaluates what it can and changes the query's expression accordingly.
+func (v *vectorizer) rewrite(ctx context.Context) error {
+	if v == nil {
+		return nil
+	}
+	stmt, ok := v.query.Statement().(*parser.EvalStmt)
+	if !ok {
+		return nil
+	}
+	grid, ok := gridOf(stmt)
+	if !ok {
+		return nil
+	}
+	return eval.Rewrite(&stmt.Expr, v.mode, func(x *eval.Expr, at parser.Expr, once bool) (parser.Expr, error) {
+		g := grid
+		if once {
+			g.Steps = 1
+		}
+		return v.replace(ctx, x, at, eval.Params{
+			Grid: g, Lookback: stmt.LookbackDelta.Milliseconds(),
+			Workers: runtime.GOMAXPROCS(0), MaxSamples: v.source.engine.opts.MaxSamples,
+		}, int64(grid.Steps/g.Steps))
+	})
+}
+
+// gridOf returns the steps of a statement as promql counts them.
+func gridOf(s *parser.EvalStmt) (eval.Grid, bool) {
+	start, end := s.Start.UnixNano()/int64(time.Millisecond), s.End.UnixNano()/int64(time.Millisecond)
+	if s.Start.Equal(s.End) && s.Interval == 0 {
+		return eval.Grid{Start: start, Step: 1, Steps: 1}, true
+	}
+	step := s.Interval.Milliseconds()
+	if step <= 0 || end < start {
+		return eval.Grid{}, false
+	}
+	return eval.Grid{Start: start, Step: step, Steps: int((end-start)/step) + 1}, true
+}
+
+// replace returns what to put in the place of x, or nil when promql is to evaluate it. The steps of
+// x repeat so often in the query.
+func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, p eval.Params, repeat int64) (parser.Expr, error) {
+	res, err := v.evaluate(ctx, x, p)
+	switch {
+	case errors.Is(err, eval.ErrFallback):
+		v.source.engine.metrics.columnar.WithLabelValues("left").Inc()
+		return nil, nil
+	case errors.Is(err, eval.ErrTooManySamples):
+		return nil, promql.ErrTooManySamples("query execution")
+	case err != nil:
+		return nil, fmt.Errorf("expanding series: %w", err) // promql's words.
+	}
+	v.source.engine.metrics.columnar.WithLabelValues("computed").Inc()
+	points := int64(0)
+	for _, s := range res.Series {
+		points += int64(s.Points)
+	}
+	v.samples += (res.Samples - points) * repeat
+	v.newSamples += res.NewSamples - points
+	v.series += int64(res.Read - len(res.Series))
+
+	m := &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: "computed"}
+	v.source.computed[m] = res
+	// The parentheses keep functions from taking it for a selector of the query's.
+	return &parser.ParenExpr{
+		Expr:     &parser.VectorSelector{LabelMatchers: []*labels.Matcher{m}, PosRange: at.PositionRange()},
+		PosRange: at.PositionRange(),
+	}, nil
+}
+
+// evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept.
+func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
+	e, account := v.source.engine, v.source.account
+	name := selectorText(x.Matchers())
+	var bytes, count atomic.Int64
+	p.Take = func(n int64) error {
+		err := account.take(n, name)
+		if err == nil {
+			bytes.Add(n)
+		}
+		return err
+	}
+	p.Hold = func(s chunk.Series) error {
+		count.Add(1)
+		return v.hold(s, name)
+	}
+	defer func() {
+		if err != nil {
+			account.give(bytes.Load(), count.Load()) // The series are going to be counted by promql's reading.
+			return
+		}
+		account.give(bytes.Load()-computedBytes(res), 0)
+	}()
+	sel := series.Selector{Matchers: x.Matchers(), Take: p.Take}
+	sel.Mint, sel.Maxt = x.Times(p.Grid, p.Lookback)
+	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: sel.Matchers, Mint: sel.Mint, Maxt: sel.Maxt}, e.view), sel)
+	if err != nil {
+		return nil, e.storageError(err)
+	}
+	set := merge.Sets(sets)
+	res, err = x.Run(ctx, set, p)
+	if closeErr := set.Close(); err == nil {
+		err = closeErr
+	}
+	return res, err
+}
+
+// hold counts a series that was read.
+func (v *vectorizer) hold(s chunk.Series, selector string) error {
+	e := v.source.engine
+	if err := v.source.account.count(e.opts.MaxSeries, selector); err != nil {
+		return err
+	}
+	bytes := 0
+	for _, c := range s.Chunks {
+		bytes += len(c.Data)
+	}
+	e.metrics.series.Inc()
+	e.metrics.bytes.Add(float64(bytes))
+	return nil
+}
+
+// computedBytes is what a result takes, with the points that promql makes of it.
+func computedBytes(r *eval.Result) int64 {
+	n := int64(0)
+	for _, s := range r.Series {
+		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes)
+	}
+	return n
+}
+
+// finish completes the statistics once promql is done, and gives back what nobody else would.
+func (v *vectorizer) finish() {
+	if v == nil {
+		return
+	}
+	if v.owner {
+		v.source.account.close()
+	}
+	if s := v.query.Stats(); s != nil && s.Samples != nil {
+		s.Samples.TotalSamples += v.samples
+		s.Samples.SamplesRead += v.newSamples
+		s.Samples.TotalSeries += v.series
+	}
+}

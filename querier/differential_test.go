@@ -1,0 +1,400 @@
+package querier_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/stretchr/testify/require"
+
+	"github.com/barograph-db/barograph/querier"
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/queriertest"
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+var (
+	differentialTime = flag.Duration("differential.time", 4*time.Second, "how long random queries are compared with promql")
+	differentialSeed = flag.Uint64("differential.seed", 0, "of the first data set; 0 is a random one")
+)
+
+// TestDifferential compares what is evaluated over columns with Prometheus' engine: random
+// expressions over random data at random times.
+func TestDifferential(t *testing.T) {
+	seed := *differentialSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("first seed: %d", seed)
+	cases, ours, left := 0, 0, 0
+	for begin := time.Now(); time.Since(begin) < *differentialTime && !t.Failed(); seed++ {
+		d := newDifferential(t, seed)
+		for range 200 {
+			d.compare()
+			cases++
+		}
+		ours += d.parts("computed")
+		left += d.parts("left")
+	}
+	t.Logf("%d queries: %d parts computed over columns, %d left to promql", cases, ours, left)
+	require.Greater(t, ours, cases/4)
+	require.Greater(t, left, cases/100)
+}
+
+type differential struct {
+	t       *testing.T
+	seed    uint64
+	rng     *rand.Rand
+	store   *fixedStore
+	columns *querier.Engine
+	plain   *querier.Engine
+	metrics *prometheus.Registry // of columns
+}
+
+func newDifferential(t *testing.T, seed uint64) *differential {
+	d := &differential{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1))}
+	d.store = &fixedStore{}
+	d.store.fill(d.rng)
+	var features []string
+	for _, f := range []string{"promql-delayed-name-removal", "use-start-timestamps", "type-and-unit-labels"} {
+		if d.rng.IntN(4) == 0 {
+			features = append(features, f)
+		}
+	}
+	opts := querier.Options{Features: features, LookbackDelta: time.Duration(1+d.rng.IntN(300)) * time.Second}
+	open := func(plain bool) *querier.Engine {
+		opts.Plain = plain
+		e, err := querier.New(d.store, opts)
+		require.NoError(t, err)
+		return e
+	}
+	d.plain = open(true)
+	d.metrics = prometheus.NewRegistry()
+	opts.Registerer = d.metrics
+	d.columns = open(false)
+	return d
+}
+
+// parts returns how many parts of queries had that result.
+func (d *differential) parts(result string) int {
+	families, err := d.metrics.Gather()
+	require.NoError(d.t, err)
+	for _, f := range families {
+		if f.GetName() != "barograph_querier_columnar_parts_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == result {
+				return int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return 0
+}
+
+func (d *differential) compare() {
+	expr := d.expr(3)
+	start := int64(d.rng.IntN(4_000_000)) - 200_000
+	ask := func(e *querier.Engine) (*querier.Result, error) {
+		return e.Instant(context.Background(), expr, time.UnixMilli(start), querier.QueryOptions{})
+	}
+	times := fmt.Sprintf("at %d", start)
+	if d.rng.IntN(3) > 0 {
+		step := 1 + d.rng.Int64N(200_000)
+		end := start + d.rng.Int64N(30)*step + d.rng.Int64N(step)
+		times = fmt.Sprintf("from %d to %d step %d", start, end, step)
+		ask = func(e *querier.Engine) (*querier.Result, error) {
+			return e.Range(context.Background(), expr, querier.Window{
+				Start: time.UnixMilli(start), End: time.UnixMilli(end), Step: time.Duration(step) * time.Millisecond,
+			}, querier.QueryOptions{})
+		}
+	}
+	want, wantErr := ask(d.plain)
+	got, err := ask(d.columns)
+	where := fmt.Sprintf("seed %d: %s %s", d.seed, expr, times)
+	if wantErr != nil || err != nil {
+		require.Equal(d.t, fmt.Sprint(wantErr), fmt.Sprint(err), where)
+		require.Equal(d.t, querier.KindOf(wantErr), querier.KindOf(err), where)
+		return
+	}
+	defer want.Close()
+	defer got.Close()
+	diff := difference(want.Value, got.Value)
+	for again := 0; diff != "" && again < 50; again++ {
+		// In promql, too, the order of some results is that of a map, and ties and sums depend on it.
+		other, err := ask(d.plain)
+		require.NoError(d.t, err)
+		if difference(want.Value, other.Value) != "" {
+			diff = ""
+		}
+		other.Close()
+	}
+	if diff != "" {
+		require.Fail(d.t, diff, "%s\npromql:  %s\ncolumns: %s", where, want.Value, got.Value)
+	}
+	require.Equal(d.t, notes(want, expr), notes(got, expr), where)
+	require.Equal(d.t, want.Stats.Samples.TotalSamples, got.Stats.Samples.TotalSamples, where)
+	require.Equal(d.t, want.Stats.Samples.SamplesRead, got.Stats.Samples.SamplesRead, where)
+	// promql reads to the end of the query, which may lie beyond the last step.
+	require.LessOrEqual(d.t, got.Stats.Samples.TotalSeries, want.Stats.Samples.TotalSeries, where)
+}
+
+func notes(r *querier.Result, expr string) []string {
+	warnings, infos := r.Warnings.AsStrings(expr, 0, 0)
+	all := slices.Concat(warnings, infos)
+	slices.Sort(all)
+	return all
+}
+
+// difference says what is different in two values, apart from the order of vectors.
+func difference(a, b parser.Value) string {
+	ma, mb := matrix(a), matrix(b)
+	if len(ma) != len(mb) {
+		return fmt.Sprintf("%d series, not %d", len(mb), len(ma))
+	}
+	for i := range ma {
+		x, y := ma[i], mb[i]
+		if !labels.Equal(x.Metric, y.Metric) || len(x.Floats) != len(y.Floats) || len(x.Histograms) != len(y.Histograms) {
+			return fmt.Sprintf("series %s instead of %s", y, x)
+		}
+		for j := range x.Floats {
+			p, q := x.Floats[j], y.Floats[j]
+			if p.T != q.T || !close(p.F, q.F) {
+				return fmt.Sprintf("%s: %v instead of %v at %d", x.Metric, q.F, p.F, p.T)
+			}
+		}
+		for j := range x.Histograms {
+			if p, q := x.Histograms[j], y.Histograms[j]; p.T != q.T || !p.H.Equals(q.H) {
+				return fmt.Sprintf("%s: histograms differ", x.Metric)
+			}
+		}
+	}
+	return ""
+}
+
+func close(a, b float64) bool {
+	return a == b || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= 1e-12*max(math.Abs(a), math.Abs(b))
+}
+
+func matrix(v parser.Value) promql.Matrix {
+	var m promql.Matrix
+	switch v := v.(type) {
+	case promql.Matrix:
+		m = v
+	case promql.Vector:
+		for _, s := range v {
+			x := promql.Series{Metric: s.Metric}
+			if s.H != nil {
+				x.Histograms = []promql.HPoint{{T: s.T, H: s.H}}
+			} else {
+				x.Floats = []promql.FPoint{{T: s.T, F: s.F}}
+			}
+			m = append(m, x)
+		}
+	case promql.Scalar:
+		m = promql.Matrix{{Floats: []promql.FPoint{{T: v.T, F: v.V}}}}
+	}
+	slices.SortStableFunc(m, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
+	return m
+}
+
+func (d *differential) pick(list ...string) string { return list[d.rng.IntN(len(list))] }
+
+// expr returns a random expression.
+func (d *differential) expr(depth int) string {
+	if depth == 0 {
+		return d.function()
+	}
+	switch d.rng.IntN(12) {
+	case 0, 1, 2, 3, 4:
+		return d.aggregation(d.function())
+	case 5:
+		return d.aggregation(d.selector())
+	case 11:
+		return d.aggregation(d.scalar(d.pick(d.function(), d.selector())))
+	case 6:
+		return d.aggregation(d.expr(depth - 1))
+	case 7:
+		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "-", "*", "/", ">", "== bool", "or", "and on (g)", "unless"), d.expr(depth-1))
+	case 8:
+		if d.rng.IntN(2) == 0 {
+			return d.scalar(d.pick(d.function(), d.selector()))
+		}
+		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "/", "> bool", "<=", "%", "^"), d.pick("2", "0", "-1.5", "scalar(gauge{g=\"a\"})"))
+	case 9:
+		return fmt.Sprintf(d.pick("-%s", "(%s)", "abs(%s)", "absent(%s)", "topk(3, %s)", "quantile by (g) (0.5, %s)",
+			"histogram_quantile(0.9, %s)", "scalar(%s)", "timestamp(%s)", "sort_desc(%s)", "count_values(\"x\", %s)",
+			`label_replace(%s, "__name__", "n", "g", "(.*)")`, `label_replace(%s, "y", "$1", "__name__", "(.*)")`,
+			"max_over_time((%s)[2m:20s])", "stddev(%s)"), d.expr(depth-1))
+	case 10:
+		return "histogram_quantile(0.5, sum by (le" + d.pick("", ", g") + ") (rate(lat_bucket[" + d.window() + "])))"
+	}
+	return d.function()
+}
+
+func (d *differential) aggregation(inner string) string {
+	return d.pick("sum", "sum", "avg", "min", "max", "count", "group") +
+		d.pick("", "", " by (g)", " by (g, i)", " without (i)", " without (g, le)", " by (__name__)", " by (none)", " without ()") +
+		" (" + inner + ")"
+}
+
+// scalar returns operations with numbers.
+func (d *differential) scalar(inner string) string {
+	op := d.pick("+", "-", "*", "/", "%", "^", ">", "<", ">=", "<=", "==", "!=", "> bool", "< bool", "== bool", "!= bool", "atan2")
+	number := d.pick("0", "1", "2.5", "-3", "Inf", "NaN", "(8)", "1e308")
+	if inner = "(" + inner + ")"; d.rng.IntN(3) == 0 {
+		inner = d.scalar(inner)
+	}
+	if d.rng.IntN(2) == 0 {
+		return number + " " + op + " (" + inner + ")"
+	}
+	return "(" + inner + ") " + op + " " + number
+}
+
+func (d *differential) function() string {
+	return d.pick("rate", "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time",
+		"max_over_time", "count_over_time", "last_over_time", "present_over_time", "changes", "resets", "deriv") +
+		"(" + d.metric() + "[" + d.window() + "]" + d.modifier() + ")"
+}
+
+func (d *differential) window() string {
+	return d.pick("15s", "1m", "5m", "61s", "90s", "1h", "7m3s4ms", "1ms")
+}
+
+func (d *differential) selector() string { return d.metric() + d.modifier() }
+
+func (d *differential) metric() string {
+	return d.pick("req_total", "req_total", "gauge", "gauge", "lat_bucket", "many", `{__name__=~"gauge|req_total"}`,
+		`{__name__=~".+_total"}`, `req_total{g="a"}`, `gauge{i!="1"}`, "mixed", "nothing", `mixed{i="1"}`)
+}
+
+func (d *differential) modifier() string {
+	return d.pick("", "", "", "", " offset 1m", " offset -90s", " @ 1000", " @ start()", " @ end() offset 10s", " offset 7ms")
+}
+
+// fixedStore has the chunks that it was filled with.
+type fixedStore struct {
+	leaf.Store // Never asked.
+	series     []chunk.Series
+}
+
+func (s *fixedStore) Select(_ context.Context, sel series.Selector) (chunk.SeriesSet, error) {
+	var found []chunk.Series
+	for _, c := range s.series {
+		matches := !slices.ContainsFunc(sel.Matchers, func(m *labels.Matcher) bool {
+			return !m.Matches(string(c.Labels.Get(m.Name)))
+		})
+		c.Chunks = slices.DeleteFunc(slices.Clone(c.Chunks), func(c chunk.Chunk) bool { return c.MaxT < sel.Mint || c.MinT > sel.Maxt })
+		if matches && len(c.Chunks) > 0 {
+			found = append(found, c)
+		}
+	}
+	return queriertest.NewSeriesSet(found...), nil
+}
+
+func (s *fixedStore) fill(rng *rand.Rand) {
+	for _, metric := range []string{"req_total", "other_total", "gauge", "lat_bucket", "mixed", "many"} {
+		n := 1 + rng.IntN(12)
+		if metric == "many" {
+			n = 150
+		}
+		for i := range n {
+			ls := []string{"__name__", metric, "i", fmt.Sprint(i), "g", string(rune('a' + rng.IntN(3)))}
+			if metric == "lat_bucket" {
+				ls = append(ls, "le", []string{"0.1", "1", "+Inf"}[i%3])
+			}
+			if rng.IntN(8) == 0 {
+				ls = append(ls, "__type__", []string{"counter", "gauge"}[rng.IntN(2)])
+			}
+			samples := randomSamples(rng, metric)
+			if len(samples) == 0 {
+				continue
+			}
+			l := series.FromStrings(ls...)
+			s.series = append(s.series, chunk.Series{Labels: l, Fingerprint: l.Fingerprint(), Chunks: randomChunks(rng, samples)})
+		}
+	}
+	slices.SortFunc(s.series, func(a, b chunk.Series) int {
+		return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
+	})
+}
+
+// randomSamples are of one series, within the first hour.
+func randomSamples(rng *rand.Rand, metric string) []series.Sample {
+	var out []series.Sample
+	interval, jitter := 5_000+rng.Int64N(60_000), rng.Int64N(5_000)
+	if metric == "many" {
+		interval = 60_000
+	}
+	counter := strings.HasSuffix(metric, "_total") || metric == "lat_bucket" || rng.IntN(3) == 0
+	odd, starts, v, st := rng.IntN(4) == 0, rng.IntN(5) == 0, 0.0, int64(0)
+	for t := rng.Int64N(interval); t < 3_600_000; t += interval + rng.Int64N(jitter+1) {
+		switch {
+		case rng.IntN(30) == 0:
+			t += rng.Int64N(900_000)
+		case rng.IntN(40) == 0:
+			v, st = 0, t
+		}
+		s := series.Sample{T: t}
+		if v += float64(rng.IntN(100)) / 10; !counter {
+			v = float64(rng.IntN(1000)-500) / 7
+		}
+		s.V = v
+		if starts {
+			s.ST = st
+		}
+		if odd && rng.IntN(10) == 0 {
+			s.V = []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.MaxFloat64, 1e-300, 0}[rng.IntN(7)]
+		}
+		if rng.IntN(25) == 0 {
+			s.V = math.Float64frombits(value.StaleNaN)
+		}
+		if metric == "mixed" && rng.IntN(3) == 0 {
+			s.H = &histogram.Histogram{
+				Schema: 1, Count: 4 + uint64(t/interval), Sum: v, PositiveSpans: []histogram.Span{{Length: 1}},
+				PositiveBuckets: []int64{4 + t/interval},
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// randomChunks encodes the samples, in chunks that may overlap or be packed.
+func randomChunks(rng *rand.Rand, samples []series.Sample) []chunk.Chunk {
+	encode := func(samples []series.Sample) []chunk.Chunk {
+		var b chunk.Builder
+		for _, s := range samples {
+			if err := b.Append(s); err != nil {
+				panic(err)
+			}
+		}
+		return b.Close(nil)
+	}
+	if rng.IntN(4) == 0 && len(samples) > 4 { // Two that overlap.
+		a, b := len(samples)/4, len(samples)*3/4
+		return chunk.JoinSorted(encode(samples[:b]), encode(samples[a:]))
+	}
+	chunks := encode(samples)
+	if rng.IntN(2) == 0 {
+		packed, err := chunk.Recode(nil, chunks)
+		if err != nil {
+			panic(err)
+		}
+		return packed
+	}
+	return chunks
+}

@@ -1,0 +1,86 @@
+package eval
+
+import (
+	"slices"
+
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/barograph-db/barograph/querier/partial"
+	"github.com/barograph-db/barograph/storage/chunk"
+)
+
+// columns are the samples of one series, by time.
+type columns struct {
+	times  []int64
+	values []float64
+	merger chunk.Iterator
+}
+
+// what to read of a series.
+type want struct {
+	mint, maxt int64
+	stale      bool // Stale markers are kept.
+	starts     bool // Start timestamps count, so chunks that have them can't be read.
+}
+
+// load reads the chunks that overlap the times; samples outside of these may come with them.
+func (c *columns) load(chunks []chunk.Chunk, w want) error {
+	c.times, c.values = c.times[:0], c.values[:0]
+	inOrder, end, begun := true, int64(0), false
+	for _, ch := range chunks {
+		if ch.MaxT < w.mint || ch.MinT > w.maxt {
+			continue
+		}
+		if ch.Enc != chunk.XOR && ch.Enc != chunk.Decimal && (ch.Enc != chunk.XOR2 || w.starts) {
+			return ErrFallback
+		}
+		inOrder = inOrder && (!begun || ch.MinT > end)
+		end, begun = max(end, ch.MaxT), true
+		if !inOrder {
+			continue
+		}
+		var err error
+		if c.times, c.values, err = chunk.Decode(c.times, c.values, ch); err != nil {
+			return err
+		}
+	}
+	if !inOrder {
+		if err := c.join(chunks, w); err != nil {
+			return err
+		}
+	}
+	if !w.stale {
+		c.dropStale()
+	}
+	return nil
+}
+
+// join merges chunks that overlap.
+func (c *columns) join(chunks []chunk.Chunk, w want) error {
+	c.times, c.values = c.times[:0], c.values[:0]
+	c.merger.Reset(chunks)
+	for typ := c.merger.Seek(w.mint); typ == chunkenc.ValFloat; typ = c.merger.Next() {
+		t, v := c.merger.At()
+		if t > w.maxt {
+			return nil
+		}
+		c.times, c.values = append(c.times, t), append(c.values, v)
+	}
+	return c.merger.Err()
+}
+
+// dropStale leaves out stale markers.
+func (c *columns) dropStale() {
+	first := slices.IndexFunc(c.values, partial.IsAbsent)
+	if first < 0 {
+		return
+	}
+	kept := first
+	for i := first; i < len(c.values); i++ {
+		if !partial.IsAbsent(c.values[i]) {
+			c.times[kept], c.values[kept] = c.times[i], c.values[i]
+			kept++
+		}
+	}
+	c.times, c.values = c.times[:kept], c.values[:kept]
+}

@@ -1,0 +1,299 @@
+package eval
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/util/annotations"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/barograph-db/barograph/querier/partial"
+	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Params of one run.
+type Params struct {
+	Grid     Grid
+	Lookback int64 // milliseconds
+	Workers  int
+	// MaxSamples is how many values the series may have together.
+	MaxSamples int
+	// Hold is called with each series that is read, Take before bytes are held. Their errors end
+	// the run. Take may be called by several goroutines.
+	Hold func(chunk.Series) error
+	Take func(bytes int64) error
+}
+
+// Result is what an expression was evaluated to.
+type Result struct {
+	Grid        Grid
+	Series      []Series
+	Annotations annotations.Annotations
+	// Read is the number of series that were read.
+	Read int
+	// Samples counts those that all steps have seen, each time that they were; NewSamples each
+	// once where windows overlap. They are what the engine's statistics count.
+	Samples, NewSamples int64
+}
+
+// Series is one of the results: a value for each step, or partial.Absent.
+type Series struct {
+	Labels series.Labels
+	Values []float64
+	Points int // Values that are there.
+}
+
+// Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
+// results don't refer to the set, and each has a value.
+func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result, error) {
+	in, err := x.gather(set, &p)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{expr: x, params: &p, inputs: in, order: in.byGroup()}
+	if err := r.takeAll(); err != nil {
+		return nil, err
+	}
+	if err := r.work(ctx); err != nil {
+		return nil, err
+	}
+	return r.result()
+}
+
+// run is an evaluation under way.
+type run struct {
+	*inputs
+	expr    *Expr
+	params  *Params
+	order   []int32
+	pieces  [][]done // Of each worker, by group.
+	points  atomic.Int64
+	samples atomic.Int64
+	reads   atomic.Int64
+}
+
+// done is the state of a group as far as one worker has seen its series.
+type done struct {
+	group  int32
+	column *partial.Column
+	values []float64 // without an aggregation
+}
+
+// seriesPerWorker is from how many series on it pays to share work.
+const seriesPerWorker = 32
+
+func (r *run) workers() int {
+	return max(1, min(r.params.Workers, len(r.list)/seriesPerWorker))
+}
+
+// takeAll holds the bytes of what is going to be allocated: columns of samples and of results.
+func (r *run) takeAll() error {
+	steps := r.params.Grid.Steps
+	n, workers := int64(len(r.groups)), int64(r.workers())
+	column := int64(steps) * 8
+	if r.expr.op != 0 {
+		n = min(n+workers, int64(len(r.list)))
+		column = partial.Bytes(r.expr.op, steps)
+	}
+	const sampleBytes = 2 * (8 + 8 + 4) // Slices grow to twice of what they need.
+	return r.params.Take(n*column + workers*(int64(r.most)*sampleBytes+int64(steps)*32))
+}
+
+// work splits the series between workers.
+func (r *run) work(ctx context.Context) error {
+	workers := r.workers()
+	r.pieces = make([][]done, workers)
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range workers {
+		piece := r.order[i*len(r.order)/workers : (i+1)*len(r.order)/workers]
+		g.Go(func() (err error) {
+			r.pieces[i], err = r.piece(ctx, piece)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// piece evaluates some of the series.
+func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
+	x, g := r.expr, r.params.Grid
+	w := newWork(x, g, r.params.Lookback)
+	mint, maxt := x.Times(g, r.params.Lookback)
+	want := want{mint: mint, maxt: maxt, stale: x.function == nil, starts: x.mode.StartTimes}
+	var out []done
+	values := make([]float64, g.Steps)
+	for _, i := range piece {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s := &r.list[i]
+		if err := w.load(s.chunks, want); err != nil {
+			return nil, err
+		}
+		w.eval(x, values)
+		if err := r.count(s, w, values); err != nil {
+			return nil, err
+		}
+		if s.kept = s.points > 0 && x.applyScalars(values); !s.kept {
+			continue
+		}
+		if x.op == 0 {
+			out = append(out, done{group: s.group, values: values})
+			values = make([]float64, g.Steps)
+			continue
+		}
+		if len(out) == 0 || out[len(out)-1].group != s.group {
+			out = append(out, done{group: s.group, column: partial.NewColumn(x.op, g.Steps)})
+		}
+		out[len(out)-1].column.Add(values)
+	}
+	return out, nil
+}
+
+// count keeps the statistics and the limit on samples, which is that of the engine: it holds the
+// values of all series and the samples of one window.
+func (r *run) count(s *input, w *work, values []float64) error {
+	for _, v := range values {
+		if !partial.IsAbsent(v) {
+			s.points++
+		}
+	}
+	samples, reads, widest := int64(s.points), int64(s.points), int32(0)
+	if r.expr.function != nil {
+		samples, reads = 0, 0
+		seen := int32(0)
+		for i, hi := range w.hi {
+			lo := w.lo[i]
+			samples += int64(hi - lo)
+			reads += int64(hi - max(lo, seen))
+			seen, widest = hi, max(widest, hi-lo)
+		}
+	}
+	r.samples.Add(samples)
+	r.reads.Add(reads)
+	if r.points.Add(int64(s.points))+int64(widest) > int64(r.params.MaxSamples) {
+		return ErrTooManySamples
+	}
+	return nil
+}
+
+// applyScalars reports whether any value is left.
+func (x *Expr) applyScalars(values []float64) bool {
+	for _, op := range x.scalars {
+		op.apply(values)
+	}
+	return len(x.scalars) == 0 || slices.ContainsFunc(values, func(v float64) bool { return !partial.IsAbsent(v) })
+}
+
+// result merges what the workers have done. Groups come in the order of the first of their series
+// that has a value.
+func (r *run) result() (*Result, error) {
+	values := make([][]float64, len(r.groups))
+	var last *done
+	finish := func() (ok bool) {
+		if ok = true; last != nil && last.column != nil {
+			values[last.group], ok = last.column.Finish()
+		}
+		return ok
+	}
+	for _, piece := range r.pieces {
+		for i := range piece {
+			d := &piece[i]
+			if d.column == nil {
+				values[d.group] = d.values
+				continue
+			}
+			if last != nil && last.group == d.group {
+				if !last.column.Merge(d.column) {
+					return nil, ErrFallback
+				}
+				continue
+			}
+			if !finish() {
+				return nil, ErrFallback
+			}
+			last = d
+		}
+	}
+	if !finish() {
+		return nil, ErrFallback
+	}
+	return r.assemble(values), nil
+}
+
+func (r *run) assemble(values [][]float64) *Result {
+	res := &Result{
+		Grid: r.params.Grid, Read: len(r.list),
+		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
+	}
+	r.annotate(res)
+	for _, s := range r.list {
+		vs := values[s.group]
+		if !s.kept || vs == nil {
+			continue
+		}
+		values[s.group] = nil // Once is enough.
+		out := Series{Labels: r.groups[s.group], Values: vs}
+		for _, v := range vs {
+			if !partial.IsAbsent(v) {
+				out.Points++
+			}
+		}
+		res.Series = append(res.Series, out)
+	}
+	return res
+}
+
+// annotate says which metrics don't look like counters though they were taken for such.
+func (r *run) annotate(res *Result) {
+	if f := r.expr.function; f == nil || !f.counter {
+		return
+	}
+	last := ""
+	for _, s := range r.list {
+		if s.points == 0 {
+			continue
+		}
+		name := s.labels.Get(model.MetricNameLabel)
+		if len(name) == 0 || string(name) == last {
+			continue
+		}
+		if last = string(name); !looksLikeCounter(last) {
+			r.expr.annotate(last, &res.Annotations)
+		}
+	}
+}
+
+func looksLikeCounter(name string) bool {
+	for _, suffix := range []string{"_total", "_sum", "_count", "_bucket"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+func newWork(x *Expr, g Grid, lookback int64) *work {
+	w := &work{
+		lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
+		window: x.reach(lookback), seconds: x.seconds,
+	}
+	for i := range w.ends {
+		w.ends[i] = g.Start + int64(i)*g.Step - x.offset(g)
+	}
+	return w
+}
+
+// eval computes the values of the series that is loaded.
+func (w *work) eval(x *Expr, out []float64) {
+	w.place()
+	if x.function == nil {
+		w.current(out)
+		return
+	}
+	x.function.kernel(w, out)
+}
