@@ -65,7 +65,7 @@ golden: go ## rewrite the golden files of tests; read the diff
 fuzz: go ## fuzz each target for FUZZTIME (30s)
 	@set -e; for f in $$(grep -rho --include=*_test.go '^func Fuzz[A-Za-z0-9_]*' . | awk '{print $$2}' | sort -u); do \
 		for d in $$(grep -rl --include=*_test.go "^func $$f(" . | xargs -n1 dirname | sort -u); do \
-			echo "$$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; \
+			echo "$$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$d; \
 		done; \
 	done
 

@@ -115,7 +115,7 @@ func (c *config) measureOne(ctx context.Context, t target, rec *recording) (*res
 func (c *config) askAll(ctx context.Context, s *server, rec *recording, r *result) error {
 	for _, q := range queries {
 		for _, w := range c.windows(rec) {
-			a, err := ask(ctx, s, q, w.from, rec.maxt, w.step) // Also warms up.
+			a, err := ask(ctx, s, q, w.from, w.to, w.step) // Also warms up.
 			if err != nil {
 				r.failures = append(r.failures, fmt.Sprintf("%s: %v", q, err))
 			}
@@ -128,7 +128,7 @@ func (c *config) askAll(ctx context.Context, s *server, rec *recording, r *resul
 			n, begin := 0, time.Now()
 			var spent time.Duration
 			for n < c.repeat || spent < 100*time.Millisecond && time.Since(begin) < time.Second {
-				if _, err := ask(ctx, s, q, w.from, rec.maxt, w.step); err != nil && a != nil {
+				if _, err := ask(ctx, s, q, w.from, w.to, w.step); err != nil && a != nil {
 					return err
 				}
 				n++
@@ -145,16 +145,39 @@ func (c *config) askAll(ctx context.Context, s *server, rec *recording, r *resul
 }
 
 type window struct {
-	from int64
-	step time.Duration
+	from, to int64
+	step     time.Duration
 }
 
+// windows are the last hour and the whole span. Their steps are whole intervals from a time at
+// which no machine is scraped: Prometheus 2 takes a sample at the very beginning of a range in, and
+// 3 leaves it out.
 func (c *config) windows(rec *recording) []window {
-	hour := window{rec.maxt - time.Hour.Milliseconds(), 15 * time.Second}
+	to := c.awayFromScrapes(rec)
+	hour := window{to - time.Hour.Milliseconds(), to, c.interval}
 	if c.span <= time.Hour {
 		return []window{hour}
 	}
-	return []window{hour, {rec.mint, max(15*time.Second, c.span/240)}}
+	step := max(1, c.span/240/c.interval) * c.interval
+	return []window{hour, {to - c.span.Milliseconds(), to, step}}
+}
+
+// awayFromScrapes returns the last time in the recording that has no scrape at its place in the
+// interval, or the very last if there is none.
+func (c *config) awayFromScrapes(rec *recording) int64 {
+	taken := make([]bool, c.plan.interval)
+	begin := c.plan.end - int64(c.plan.rounds)*c.plan.interval
+	for m := range rec.machines {
+		for waver := range int64(maxWaver) {
+			taken[((begin+scrapeOffset(m, c.plan.interval)+waver)%c.plan.interval+c.plan.interval)%c.plan.interval] = true
+		}
+	}
+	for back := range c.plan.interval {
+		if at := rec.maxt - back; !taken[at%c.plan.interval] {
+			return at
+		}
+	}
+	return rec.maxt
 }
 
 // missing counts samples that should be readable and are not, machine by machine. Metrics are asked

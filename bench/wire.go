@@ -26,6 +26,7 @@ type recording struct {
 	requests []request
 	samples  int64
 	series   int64
+	machines int64
 	mint     int64 // ms, inclusive
 	maxt     int64
 	perSer   map[string]int64 // samples per instance, all of them
@@ -58,7 +59,7 @@ func record(dir string, p plan) (_ *recording, err error) {
 		return nil, err
 	}
 	f := newFleet(p.series, p.seed)
-	r := &recording{file: file, series: int64(len(f.series)), mint: math.MaxInt64, perSer: map[string]int64{}}
+	r := &recording{file: file, series: int64(len(f.series)), machines: int64(f.series[len(f.series)-1].machine) + 1, mint: math.MaxInt64, perSer: map[string]int64{}}
 	e := &encoder{rec: r, out: bufio.NewWriterSize(file, 1<<20), plan: p}
 	begin := p.end - int64(p.rounds)*p.interval
 	block := make([][]sample, len(f.series))
@@ -98,12 +99,17 @@ type encoder struct {
 // offset of a machine's scrape within the interval. One machine in five has a scraper whose
 // timestamps waver by some milliseconds.
 func (e *encoder) offset(s *source, round int) int64 {
-	o := int64(s.machine) * 7919 % e.plan.interval
+	o := scrapeOffset(int64(s.machine), e.plan.interval)
 	if s.machine%5 == 0 {
-		o += int64(uint32(s.machine*31+round*2654435761)>>8) % 11
+		o += int64(uint32(s.machine*31+round*2654435761)>>8) % maxWaver
 	}
 	return o
 }
+
+// maxWaver is above what a wavering scraper adds, in milliseconds.
+const maxWaver = 11
+
+func scrapeOffset(machine, interval int64) int64 { return machine * 7919 % interval }
 
 func (e *encoder) flushBlock(f *fleet, block [][]sample) error {
 	machine := -1

@@ -48,8 +48,11 @@ func TestEverythingAtOnce(t *testing.T) {
 		return nil
 	})
 	until(func(r *rand.Rand) error {
-		if r.IntN(2) == 0 {
+		switch r.IntN(3) {
+		case 0:
 			return passing(ctx, db.Flush(ctx))
+		case 1:
+			return passing(ctx, db.Seal(ctx))
 		}
 		db.maintenance.Lock()
 		defer db.maintenance.Unlock()
@@ -197,5 +200,6 @@ func TestReadersSeeEverySampleWhileTheyMove(t *testing.T) {
 		require.NoError(t, appendTo(ctx, db.DB, "other", longAgo+i*testSlot, 5))
 		require.NoError(t, db.Delete(ctx, longAgo, math.MaxInt64, equal("__name__", "other")))
 		require.NoError(t, db.CleanTombstones(ctx))
+		require.NoError(t, db.Seal(ctx))
 	}
 }

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -56,14 +55,16 @@ type randomly struct {
 
 func (db *randomly) Flush(ctx context.Context) error {
 	if db.forgets && db.r.IntN(4) == 0 {
-		db.head.GC(math.MaxInt64) // As if all series had been quiet for long.
+		db.head.GC() // As if all series had been quiet for long.
 	}
-	switch db.r.IntN(5) {
+	switch db.r.IntN(7) {
 	case 0:
 		return db.DB.Flush(ctx)
 	case 1:
 		return db.CleanTombstones(ctx)
-	case 2:
+	case 2, 3:
+		return db.Seal(ctx)
+	case 4:
 		db.maintenance.Lock()
 		defer db.maintenance.Unlock()
 		return db.checkpointLocked()

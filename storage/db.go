@@ -56,11 +56,14 @@ type DB struct {
 	// maintenance is held by whoever flushes, checkpoints, deletes or takes a snapshot.
 	maintenance struct {
 		sync.Mutex
-		flushedBefore  int64       // slots that end here or before have been flushed
-		nextSeq        uint32      // of the next flush's parts
-		lastCheckpoint int64       // bytes
-		checkpointed   uint64      // the segment of the last checkpoint: the log has none before it
-		gone           []keys.Part // off the list, not yet off the disk
+		flushedBefore  int64             // slots that end here or before have been flushed
+		nextSeq        uint32            // of the next flush's parts
+		flushedAt      time.Time         // when the last due flush was made
+		lookedAt       time.Time         // when series were last looked at for being quiet
+		lastCheckpoint int64             // bytes
+		checkpointed   uint64            // the segment of the last checkpoint: the log has none before it
+		gone           []keys.Part       // off the list, not yet off the disk
+		waits          map[int64]dayWait // by the day's start
 	}
 }
 
@@ -108,16 +111,7 @@ func (db *DB) makeDirs() error {
 			return err
 		}
 	}
-	for _, d := range []string{db.dir, fs.PathDir(db.dir)} {
-		f, err := fs.OpenDir(d)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(syncDir(fs, db.dir), syncDir(fs, fs.PathDir(db.dir)))
 }
 
 func (db *DB) emptyBuildDir() error {
@@ -135,7 +129,7 @@ func (db *DB) emptyBuildDir() error {
 
 func (db *DB) openStore() error {
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
-	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(db.opts.FS, db.opts.CacheBytes))
+	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
 	if err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
@@ -152,8 +146,14 @@ func (db *DB) openStore() error {
 		return fmt.Errorf("list parts: %w", err)
 	}
 	for _, m := range metas {
-		db.parts.add(db.newPart(m))
 		db.maintenance.nextSeq = max(db.maintenance.nextSeq, m.Part.Seq+1)
+	}
+	metas, err = db.dropReplaced(context.Background(), metas)
+	if err := db.tolerate(err); err != nil {
+		return fmt.Errorf("drop replaced parts: %w", err)
+	}
+	for _, m := range metas {
+		db.parts.add(db.newPart(m))
 		if m.FlushedBefore < maxTime {
 			db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, m.FlushedBefore)
 		}

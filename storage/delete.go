@@ -204,15 +204,6 @@ func (db *DB) CleanTombstones(ctx context.Context) error {
 		return nil
 	}
 	for _, p := range db.parts.snapshot() {
-		// The log must not hold what is deleted: if the last part of a flush goes, so does its mark.
-		if p.Meta().FlushedSegment > db.maintenance.checkpointed {
-			if err := db.checkpointLocked(); err != nil {
-				return fmt.Errorf("checkpoint before cleaning: %w", err)
-			}
-			break
-		}
-	}
-	for _, p := range db.parts.snapshot() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -228,56 +219,35 @@ func (db *DB) CleanTombstones(ctx context.Context) error {
 }
 
 func (db *DB) cleanPart(ctx context.Context, p *part, stones []*tombstone) error {
+	touched, err := db.touched(p, stones)
+	if err != nil || !touched {
+		return err
+	}
+	// On a full disk this is what makes room, so it may take from the reserve.
+	if err := db.rewriteRoom([]*part{p}, storeMargin); err != nil {
+		return err
+	}
+	_, err = db.rewrite(ctx, []*part{p}, p.Meta().Part.Start)
+	return err
+}
+
+// touched reports whether the part may have samples that tombstones hide.
+func (db *DB) touched(p *part, stones []*tombstone) (bool, error) {
 	m := p.Meta()
-	touched := false
 	for _, s := range stones {
-		touched = touched || (m.Part.Seq <= s.MaxSeq && s.Mint <= m.MaxT && s.Maxt >= m.MinT)
-	}
-	if !touched {
-		return nil
-	}
-	run, err := p.Select(db.store, everything(m))
-	if err != nil {
-		return err
-	}
-	samples := countSamples(run)
-	if run, err = hideDeleted(run, m.Part.Seq, stones); err != nil || countSamples(run) == samples {
-		return err
-	}
-	if len(run) == 0 {
-		return db.dropPart(ctx, p, nil)
-	}
-	// The new part comes first and the old one goes second: after a crash between the two the
-	// tombstones, which are still there, hide the same samples of the old one.
-	part := m.Part
-	part.Seq = db.maintenance.nextSeq
-	db.maintenance.nextSeq++
-	b := db.newBuilder(block.Meta{
-		Part: part, ShardBits: m.ShardBits, FlushedBefore: m.FlushedBefore, FlushedSegment: m.FlushedSegment,
-	})
-	for _, s := range run {
-		if err := b.Add(s); err != nil {
-			return err
+		if m.Part.Seq > s.MaxSeq || s.Mint > m.MaxT || s.Maxt < m.MinT {
+			continue
+		}
+		sel := everything(m)
+		sel.Matchers, sel.SkipChunks, sel.Limit = s.matchers, true, 1
+		if run, err := p.Select(db.store, sel); err != nil || len(run) > 0 {
+			return len(run) > 0, err
 		}
 	}
-	_, parts, err := db.ingest(ctx, []*block.Builder{b})
-	if err != nil {
-		return err
-	}
-	return db.dropPart(ctx, p, parts[0])
+	return false, nil
 }
 
 // everything of a part.
 func everything(m block.Meta) series.Selector {
 	return series.Selector{Mint: m.MinT, Maxt: m.MaxT}
-}
-
-func countSamples(run []chunk.Series) int {
-	n := 0
-	for _, s := range run {
-		for _, c := range s.Chunks {
-			n += c.Samples
-		}
-	}
-	return n
 }

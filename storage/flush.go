@@ -55,7 +55,7 @@ func floor(t, unit int64) int64 {
 	return t - r
 }
 
-// Maintain does what is due at the time now: flush, checkpoint, retention. Run calls it; errors
+// Maintain does what is due at the time now: flush, checkpoint, retention, sealing a day. Run calls it; errors
 // go to Options.Events and are tried again at the next call.
 func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	if db.beginMaintenance() != nil {
@@ -63,17 +63,42 @@ func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	}
 	defer db.maintenance.Unlock()
 	n := decide(db.state(now))
+	if n.flush || now.Sub(db.maintenance.flushedAt) >= settle {
+		db.forgetQuiet(now)
+	}
+	flushed := true
 	if n.flush {
-		db.background("flush", db.flushLocked(ctx, n.before))
-		db.head.GC(now.Add(-quiet).UnixMilli())
+		err := db.flushLocked(ctx, n.before)
+		flushed = err == nil
+		db.background("flush", err)
+		db.maintenance.flushedAt = now
 	} else if n.checkpoint {
 		db.background("checkpoint", db.checkpointLocked())
 	}
 	db.background("retention", db.retainLocked(ctx, now))
+	if !flushed { // A day may lack samples; sealing it now would be for nothing.
+		return
+	}
+	if err := db.sealDue(ctx, now.UnixMilli()); ctx.Err() == nil {
+		db.background("seal", err)
+	}
 }
 
-// quiet is how long a series stays in the head without a sample: long enough for a scrape target
-// to come back, short enough for churn to leave within the hour of its flush.
+// forgetQuiet lets go the series that had no samples at two looks. A look comes before a flush, or
+// some time after it, so that series in use have samples then.
+func (db *DB) forgetQuiet(now time.Time) {
+	if now.Sub(db.maintenance.lookedAt) >= quiet {
+		db.head.GC()
+		db.maintenance.lookedAt = now
+	}
+}
+
+// settle is how long after a flush every series that is in use has samples again.
+const settle = 10 * time.Minute
+
+// quiet is the least time between two looks, and so the least that a series stays in the head
+// without a sample: long enough for a scrape target to come back, short enough for churn to leave
+// within the hour of its flush.
 const quiet = 30 * time.Minute
 
 func (db *DB) background(what string, err error) {

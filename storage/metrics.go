@@ -14,6 +14,9 @@ type metrics struct {
 	full        prometheus.Gauge
 	free        prometheus.Gauge
 	flushes     prometheus.Histogram
+	seals       prometheus.Counter
+	sealTime    prometheus.Histogram
+	sealedBytes *prometheus.CounterVec
 	failures    *prometheus.CounterVec
 }
 
@@ -50,11 +53,31 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time a flush of the head took.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 4, 8),
 		}),
+		seals: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_seals_total",
+			Help: "Days sealed, each time that late samples were folded in counted.",
+		}),
+		sealTime: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "barograph_storage_seal_seconds",
+			Help:    "Time that sealing a day took.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
+		}),
+		sealedBytes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_storage_sealed_bytes_total",
+			Help: "Size of the parts that sealing read (in) and wrote (out).",
+		}, []string{"direction"}),
 		failures: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_storage_background_failures_total",
-			Help: "Flushes, checkpoints and drops that failed and will be tried again.",
+			Help: "Flushes, checkpoints, seals and drops that failed and will be tried again.",
 		}, []string{"what"}),
 	}
+}
+
+func (m *metrics) sealed(i SealInfo) {
+	m.seals.Inc()
+	m.sealTime.Observe(i.Duration.Seconds())
+	m.sealedBytes.WithLabelValues("in").Add(float64(i.BytesIn))
+	m.sealedBytes.WithLabelValues("out").Add(float64(i.BytesOut))
 }
 
 // observe adds the figures that are read from db when they are asked for.

@@ -40,6 +40,9 @@ type Options struct {
 	// LateBytes of chunks for slots already flushed start a flush of their own, so that a backfill
 	// does not fill the memory; default 96 MiB.
 	LateBytes int64
+	// SealAfter is how long after its end a day (UTC) is sealed: its parts are merged into one. It is
+	// not below Grace; default 3 h.
+	SealAfter time.Duration
 	// CheckpointBytes of log since the last checkpoint are the least that start another; default
 	// 256 MiB. The more the head holds the more it takes (twice the last checkpoint), so that
 	// checkpoints cost at most half of what the log costs.
@@ -64,7 +67,9 @@ type Events struct {
 	Replayed func(ReplayInfo)
 	// Flushed is called after each flush that wrote something.
 	Flushed func(FlushInfo)
-	// Background is called with the error of a flush, checkpoint or drop. It will be tried again.
+	// Sealed is called after each day sealed.
+	Sealed func(SealInfo)
+	// Background is called with the error of a flush, checkpoint, seal or drop. It will be tried again.
 	Background func(what string, err error)
 	// Full is called when writes begin to be refused for lack of space, and when they end to be.
 	Full func(full bool, free uint64)
@@ -90,6 +95,16 @@ type FlushInfo struct {
 	Duration time.Duration
 }
 
+// SealInfo says what sealing a day did.
+type SealInfo struct {
+	Day               string // as 2006-01-02
+	Parts             int    // merged
+	Series            int64
+	Samples           int64
+	BytesIn, BytesOut int64
+	Duration          time.Duration
+}
+
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {
 	if o.FS == nil {
@@ -100,6 +115,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.Slot, 2*time.Hour)
 	setDefault(&o.Grace, 10*time.Minute)
 	setDefault(&o.LateBytes, 96<<20)
+	setDefault(&o.SealAfter, 3*time.Hour)
 	setDefault(&o.CheckpointBytes, 256<<20)
 	setDefault(&o.ReserveBytes, 256<<20)
 	setDefault(&o.CacheBytes, 64<<20)
@@ -121,6 +137,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("retention %s is negative", o.Retention)
 	case o.Slot < time.Minute || (24*time.Hour)%o.Slot != 0:
 		return fmt.Errorf("slot %s does not divide a day into minutes or more", o.Slot)
+	case o.SealAfter < o.Grace:
+		return fmt.Errorf("a day is sealed %s after its end, before the grace of %s is over", o.SealAfter, o.Grace)
 	case o.ShardBits > 16:
 		return fmt.Errorf("shard bits %d are above 16", o.ShardBits)
 	}

@@ -59,10 +59,10 @@ func (l *partList) add(ps ...*part) {
 }
 
 // replace takes old off the list and puts successor, unless it is nil, on it: one step for readers.
-func (l *partList) replace(old, successor *part) {
+func (l *partList) replace(old []*part, successor *part) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	parts := slices.DeleteFunc(slices.Clone(l.mu.parts), func(p *part) bool { return p == old })
+	parts := slices.DeleteFunc(slices.Clone(l.mu.parts), func(p *part) bool { return slices.Contains(old, p) })
 	if successor != nil {
 		parts = append(parts, successor)
 	}

@@ -48,7 +48,8 @@ func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
 	}
 	// A part off the list would be back after a restart, so each goes from the disk at once.
 	for _, p := range parts[:n] {
-		if err := db.dropPart(ctx, p, nil); err != nil {
+		db.supersede([]*part{p}, nil)
+		if err := db.dropGone(ctx); err != nil {
 			return err
 		}
 		if f := db.opts.Events.Retained; f != nil {
@@ -59,18 +60,20 @@ func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// dropPart takes p off the disk. Its successor, if there is one, has its samples from now on, also
-// for who has p in a list already.
-func (db *DB) dropPart(ctx context.Context, p, successor *part) error {
-	db.parts.replace(p, successor)
-	p.use.Lock() // Waits for those who read it; later ones see that it is gone.
-	p.gone, p.successor = true, successor
-	p.use.Unlock()
-	db.maintenance.gone = append(db.maintenance.gone, p.Meta().Part)
-	return db.dropGone(ctx)
+// supersede takes parts off the list. Their successor, if there is one, has their samples from now
+// on, also for who has them in a list already.
+func (db *DB) supersede(old []*part, successor *part) {
+	db.parts.replace(old, successor)
+	for _, p := range old {
+		p.use.Lock() // Waits for those who read it; later ones see that it is gone.
+		p.gone, p.successor = true, successor
+		p.use.Unlock()
+		db.maintenance.gone = append(db.maintenance.gone, p.Meta().Part)
+	}
 }
 
-// dropGone takes off the disk what is off the list. What can't be is left for the next call.
+// dropGone takes off the disk what is off the list, in the order in which it went: a part that
+// replaces others stays until they are gone. What can't be dropped is left for the next call.
 func (db *DB) dropGone(ctx context.Context) error {
 	for len(db.maintenance.gone) > 0 {
 		if err := block.Drop(ctx, db.store, db.maintenance.gone[0]); err != nil {

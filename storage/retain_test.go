@@ -79,7 +79,7 @@ func TestRetentionByTime(t *testing.T) {
 	require.NoError(t, set.Close())
 
 	// Someone has the part in a list still.
-	found, err := db.selectPart(oldest, everything(oldest.Meta()), nil)
+	found, err := db.selectPart(oldest, everything(oldest.Meta()), nil, map[*part]bool{})
 	require.NoError(t, err)
 	require.Empty(t, found)
 
@@ -130,7 +130,8 @@ func TestDropIsTriedAgain(t *testing.T) {
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	db.maintenance.Lock()
-	err := db.dropPart(cancelled, p, nil)
+	db.supersede([]*part{p}, nil)
+	err := db.dropGone(cancelled)
 	left := len(db.maintenance.gone)
 	db.maintenance.Unlock()
 	require.Equal(t, err != nil, left == 1)

@@ -36,11 +36,12 @@ func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet,
 		return nil, fmt.Errorf("select from head: %w", err)
 	}
 	runs := [][]chunk.Series{run}
+	read := map[*part]bool{} // successors
 	for _, p := range db.parts.overlapping(sel.Mint, sel.Maxt) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		run, err := db.selectPart(p, sel, stones)
+		run, err := db.selectPart(p, sel, stones, read)
 		if err != nil {
 			return nil, err
 		}
@@ -58,11 +59,21 @@ func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet,
 	return set, nil
 }
 
-func (db *DB) selectPart(p *part, sel series.Selector, stones []*tombstone) ([]chunk.Series, error) {
-	if p = p.acquire(); p == nil {
+// selectPart selects from a part or, if it is gone, from its successor, unless that was read already.
+func (db *DB) selectPart(
+	listed *part, sel series.Selector, stones []*tombstone, read map[*part]bool,
+) ([]chunk.Series, error) {
+	p := listed.acquire()
+	if p == nil {
 		return nil, nil
 	}
 	defer p.release()
+	if p != listed {
+		if read[p] {
+			return nil, nil
+		}
+		read[p] = true
+	}
 	run, err := p.Select(db.store, sel)
 	if err == nil {
 		run, err = hideDeleted(run, p.Meta().Part.Seq, stones)

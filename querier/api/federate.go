@@ -96,7 +96,7 @@ func (a *API) lastSamples(ctx context.Context, mint, maxt int64, sets [][]*label
 		}
 	}
 	slices.SortFunc(last, func(x, y promql.Sample) int {
-		return cmp.Or(cmp.Compare(x.Metric.Get(labels.MetricName), y.Metric.Get(labels.MetricName)), labels.Compare(x.Metric, y.Metric))
+		return cmp.Or(cmp.Compare(x.Metric.Get(model.MetricNameLabel), y.Metric.Get(model.MetricNameLabel)), labels.Compare(x.Metric, y.Metric))
 	})
 	return last, set.Err()
 }
@@ -148,7 +148,7 @@ type federation struct {
 func (f *federation) write(samples promql.Vector) error {
 	for i := range samples {
 		s := &samples[i]
-		name := s.Metric.Get(labels.MetricName)
+		name := s.Metric.Get(model.MetricNameLabel)
 		if name == "" || s.H != nil && !f.protobuf && !s.H.UsesCustomBuckets() {
 			continue // Neither has a form in which it could be sent.
 		}
@@ -197,7 +197,7 @@ func (f *federation) metric(s *promql.Sample) *dto.Metric {
 		m.Label = append(m.Label, &dto.LabelPair{Name: proto.String(l.Name), Value: proto.String(l.Value)})
 	}
 	s.Metric.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName {
+		if l.Name != model.MetricNameLabel {
 			add(l)
 		}
 	})

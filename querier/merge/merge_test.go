@@ -68,7 +68,13 @@ func someChunks(t *testing.T, rnd *rand.Rand, into map[int64]float64) []chunk.Ch
 		require.NoError(t, b.Append(series.Sample{T: at, V: float64(at * 3)}))
 		into[at] = float64(at * 3)
 	}
-	return b.Close(nil)
+	chunks := b.Close(nil)
+	if rnd.IntN(2) == 0 { // As they are after a flush.
+		var err error
+		chunks, err = chunk.Recode(nil, chunks)
+		require.NoError(t, err)
+	}
+	return chunks
 }
 
 func within(times []int64, mint, maxt int64) []int64 {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
@@ -19,13 +19,17 @@ import (
 
 // Builder writes a part: it collects series, puts them in order, and writes chunk rows and index
 // as sorted tables for Pebble to ingest. It keeps what it is given until Finish, label bytes and
-// chunks as they are, and beside them about 80 bytes for each series.
+// chunks as they are, and beside them about 80 bytes for each series. Spill lets the chunks go
+// earlier, so that a part may be much larger than the memory.
 //
 // A Builder is for one goroutine.
 type Builder struct {
 	tables  tables
-	meta    Meta
+	header  *header
 	entries []entry
+	spilled int // entries whose rows are written
+	key     []byte
+	row     []byte
 }
 
 // entry is a series on its way into a part.
@@ -36,8 +40,8 @@ type entry struct {
 	metric      []byte // the metric name, a view of labels
 }
 
-// NewBuilder returns a builder of the part that meta names; of meta it takes Part, ShardBits and
-// the flush mark. Its tables go into dir and are of the format that db is in.
+// NewBuilder returns a builder of the part that meta names; of meta it takes Part, ShardBits, the
+// flush mark and Replaces. Its tables go into dir and are of the format that db is in.
 func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 	p := meta.Part
 	return &Builder{
@@ -45,10 +49,10 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 			fs: fs, dir: dir, format: db.TableFormat(),
 			name: fmt.Sprintf("%s-%d-%d", p.Tier, p.Start, p.Seq),
 		},
-		meta: Meta{
-			Part: p, ShardBits: meta.ShardBits,
-			FlushedBefore: meta.FlushedBefore, FlushedSegment: meta.FlushedSegment,
-		},
+		header: &header{starts: []uint32{0}, Meta: Meta{
+			Part: p, ShardBits: meta.ShardBits, MinT: math.MaxInt64, MaxT: math.MinInt64,
+			FlushedBefore: meta.FlushedBefore, FlushedSegment: meta.FlushedSegment, Replaces: meta.Replaces,
+		}},
 	}
 }
 
@@ -65,8 +69,20 @@ func (b *Builder) Add(s chunk.Series) error {
 		s.Chunks = joinChunks(s.Chunks, nil)
 	}
 	b.entries = append(b.entries, entry{
-		fingerprint: s.Fingerprint, labels: s.Labels, chunks: s.Chunks, metric: s.Labels.Get(labels.MetricName),
+		fingerprint: s.Fingerprint, labels: s.Labels, chunks: s.Chunks, metric: s.Labels.Get(model.MetricNameLabel),
 	})
+	return nil
+}
+
+// Spill writes the chunks of the series added since the last call, whose shards must be above those
+// of all series before, and lets them go. After an error nothing is left on disk and the builder is
+// used up.
+func (b *Builder) Spill() error {
+	from := b.spilled
+	if err := b.spill(); err != nil {
+		return b.fail(err)
+	}
+	b.keepLabels(from)
 	return nil
 }
 
@@ -74,45 +90,82 @@ func (b *Builder) Add(s chunk.Series) error {
 // other parts if need be; the caller removes them in the end. After an error nothing is left on
 // disk. The builder is used up either way.
 func (b *Builder) Finish() ([]string, Meta, error) {
-	err := b.write()
-	b.entries = nil
-	if err != nil {
-		return nil, b.meta, errors.Join(fmt.Errorf("build part %s: %w", b.meta.Part, err), b.tables.remove())
+	if err := b.write(); err != nil {
+		return nil, b.header.Meta, b.fail(err)
 	}
-	b.meta.Bytes = b.tables.bytes
-	return b.tables.paths, b.meta, nil
+	b.entries = nil
+	b.header.Bytes = b.tables.bytes
+	return b.tables.paths, b.header.Meta, nil
+}
+
+// Discard gives the part up: nothing is left on disk, and the builder is used up.
+func (b *Builder) Discard() error {
+	b.entries = nil
+	return b.tables.remove()
+}
+
+func (b *Builder) fail(err error) error {
+	return errors.Join(fmt.Errorf("build part %s: %w", b.header.Part, err), b.Discard())
 }
 
 func (b *Builder) write() error {
 	if len(b.entries) == 0 {
 		return errors.New("it has no series")
 	}
-	if err := b.meta.Part.Validate(); err != nil {
+	if err := b.spill(); err != nil {
 		return err
 	}
-	if b.meta.ShardBits > maxShardBits {
-		return fmt.Errorf("%d shard bits", b.meta.ShardBits)
-	}
-	b.order()
-	h := b.number()
-	if err := b.writeRows(); err != nil {
+	if err := b.tables.cut(); err != nil {
 		return err
 	}
-	ix := newIndexWriter(&b.tables, h)
+	ix := newIndexWriter(&b.tables, b.header)
 	if err := ix.collect(b.entries); err != nil {
 		return err
 	}
-	if err := ix.write(b.entries); err != nil {
+	return ix.write(b.entries)
+}
+
+func (b *Builder) spill() error {
+	if err := b.check(); err != nil || b.spilled == len(b.entries) {
 		return err
 	}
-	b.meta = h.Meta
+	b.order()
+	b.key = keys.AppendChunk(b.key[:0], b.header.Part, 0, 0)
+	for i := b.spilled; i < len(b.entries); i++ {
+		b.count(&b.entries[i], uint32(i))
+		if err := b.writeRow(&b.entries[i], uint32(i)); err != nil {
+			return err
+		}
+	}
+	b.spilled = len(b.entries)
 	return nil
 }
 
-// order sorts the series by (shard, metric, labels) and joins those that came several times.
+func (b *Builder) check() error {
+	h := b.header
+	if err := h.Part.Validate(); err != nil {
+		return err
+	}
+	if h.ShardBits > maxShardBits {
+		return fmt.Errorf("%d shard bits", h.ShardBits)
+	}
+	if len(h.Replaces) > MaxReplaces {
+		return fmt.Errorf("it replaces %d parts", len(h.Replaces))
+	}
+	if n := len(h.shards); n > 0 {
+		for _, e := range b.entries[b.spilled:] {
+			if s := e.fingerprint.Shard(h.ShardBits); s <= h.shards[n-1] {
+				return fmt.Errorf("series %s of shard %d comes after shard %d", e.labels, s, h.shards[n-1])
+			}
+		}
+	}
+	return nil
+}
+
+// order sorts the new series by (shard, metric, labels) and joins those that came several times.
 func (b *Builder) order() {
-	bits := b.meta.ShardBits
-	slices.SortFunc(b.entries, func(x, y entry) int {
+	bits, added := b.header.ShardBits, b.entries[b.spilled:]
+	slices.SortFunc(added, func(x, y entry) int {
 		if c := cmp.Compare(x.fingerprint.Shard(bits), y.fingerprint.Shard(bits)); c != 0 {
 			return c
 		}
@@ -121,16 +174,16 @@ func (b *Builder) order() {
 		}
 		return series.CompareBytes(x.labels, y.labels)
 	})
-	kept := b.entries[:1]
-	for _, e := range b.entries[1:] {
+	kept := added[:1]
+	for _, e := range added[1:] {
 		if last := &kept[len(kept)-1]; bytes.Equal(last.labels, e.labels) {
 			last.chunks = joinChunks(last.chunks, e.chunks)
 			continue
 		}
 		kept = append(kept, e)
 	}
-	clear(b.entries[len(kept):])
-	b.entries = kept
+	clear(added[len(kept):])
+	b.entries = b.entries[:b.spilled+len(kept)]
 }
 
 func joinChunks(a, b []chunk.Chunk) []chunk.Chunk {
@@ -141,44 +194,44 @@ func joinChunks(a, b []chunk.Chunk) []chunk.Chunk {
 
 func byStart(x, y chunk.Chunk) int { return cmp.Compare(x.MinT, y.MinT) }
 
-// number counts what the header says of the series, which are in order.
-func (b *Builder) number() *header {
-	h := &header{Meta: b.meta, starts: []uint32{0}}
-	h.MinT, h.MaxT = math.MaxInt64, math.MinInt64
-	for i := range b.entries {
-		e := &b.entries[i]
-		shard := e.fingerprint.Shard(h.ShardBits)
-		if n := len(h.shards); n == 0 || h.shards[n-1] != shard {
-			h.shards = append(h.shards, shard)
-			h.starts = append(h.starts, uint32(i))
-		}
-		h.starts[len(h.starts)-1]++
-		for _, c := range e.chunks {
-			h.MinT, h.MaxT = min(h.MinT, c.MinT), max(h.MaxT, c.MaxT)
-			h.Samples += int64(c.Samples)
-			h.ChunkBytes += int64(len(c.Data))
-		}
+// count adds a series to what the header says. Series come in order.
+func (b *Builder) count(e *entry, ordinal uint32) {
+	h := b.header
+	shard := e.fingerprint.Shard(h.ShardBits)
+	if n := len(h.shards); n == 0 || h.shards[n-1] != shard {
+		h.shards = append(h.shards, shard)
+		h.starts = append(h.starts, ordinal)
 	}
-	h.Series = int64(len(b.entries))
-	return h
+	h.starts[len(h.starts)-1]++
+	for _, c := range e.chunks {
+		h.MinT, h.MaxT = min(h.MinT, c.MinT), max(h.MaxT, c.MaxT)
+		h.Samples += int64(c.Samples)
+		h.ChunkBytes += int64(len(c.Data))
+	}
+	h.Series++
 }
 
-// writeRows writes the chunk rows into tables of their own.
-func (b *Builder) writeRows() error {
-	key := keys.AppendChunk(nil, b.meta.Part, 0, 0)
-	var (
-		row []byte
-		err error
-	)
-	for i := range b.entries {
-		e := &b.entries[i]
-		keys.SetChunk(key, e.fingerprint.Shard(b.meta.ShardBits), uint32(i))
-		if row, err = chunk.AppendRow(row[:0], e.chunks); err != nil {
-			return fmt.Errorf("series %s: %w", e.labels, err)
-		}
-		if err := b.tables.set(key, row); err != nil {
-			return err
-		}
+func (b *Builder) writeRow(e *entry, ordinal uint32) error {
+	keys.SetChunk(b.key, e.fingerprint.Shard(b.header.ShardBits), ordinal)
+	row, err := chunk.AppendRow(b.row[:0], e.chunks)
+	if err != nil {
+		return fmt.Errorf("series %s: %w", e.labels, err)
 	}
-	return b.tables.cut()
+	b.row = row
+	return b.tables.set(b.key, row)
+}
+
+// keepLabels leaves of the series whose rows are written, from one on, only what the index needs:
+// their labels, in memory of their own, so that what they were given in can go.
+func (b *Builder) keepLabels(from int) {
+	entries, size := b.entries[from:], 0
+	for _, e := range entries {
+		size += len(e.labels)
+	}
+	text := make([]byte, 0, size)
+	for i := range entries {
+		e, at := &entries[i], len(text)
+		text = append(text, e.labels...)
+		e.labels, e.metric, e.chunks = text[at:len(text):len(text)], nil, nil
+	}
 }

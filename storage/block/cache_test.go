@@ -47,7 +47,7 @@ func TestConcurrentSelects(t *testing.T) {
 	defer cache.Close()
 	var group sync.WaitGroup
 	for n := range int64(2) {
-		m := model(fleet(uint64(n), 2, t0, 20))
+		m := naive(fleet(uint64(n), 2, t0, 20))
 		p := Open(ingest(t, fs, db, Meta{Part: partAt(0, uint32(n)), ShardBits: 3}, m), cache)
 		for g := range 2 {
 			group.Go(func() {

@@ -3,6 +3,7 @@ package block
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
@@ -27,23 +28,59 @@ func testHeader() *header {
 	}
 }
 
-func TestHeaderRoundTrip(t *testing.T) {
+// replacingHeader is that of a part which replaces others.
+func replacingHeader() *header {
 	h := testHeader()
-	b := h.encode(nil)
-	got, err := decodeHeader(b)
-	require.NoError(t, err)
-	require.Equal(t, h, got)
+	h.Replaces = []keys.Part{
+		{Tier: keys.H1, Start: -120_000, Seq: 7}, {Tier: keys.H1, Start: -60_000, Seq: 3}, {Tier: keys.H1, Start: -60_000, Seq: 9},
+	}
+	return h
+}
 
-	for i := range b {
-		damaged := bytes.Clone(b)
-		damaged[i] ^= 0x10
-		_, err := decodeHeader(damaged)
+func TestHeaderRoundTrip(t *testing.T) {
+	for _, h := range []*header{testHeader(), replacingHeader()} {
+		b := h.encode(nil)
+		got, err := decodeHeader(b)
+		require.NoError(t, err)
+		require.Equal(t, h, got)
+
+		for i := range b {
+			damaged := bytes.Clone(b)
+			damaged[i] ^= 0x10
+			_, err := decodeHeader(damaged)
+			require.ErrorIs(t, err, errDecode)
+			_, err = decodeHeader(b[:i])
+			require.ErrorIs(t, err, errDecode)
+		}
+		_, err = decodeHeader(append(b, 0))
 		require.ErrorIs(t, err, errDecode)
-		_, err = decodeHeader(b[:i])
+		b[0] ^= headerVersion ^ replacingVersion
+		_, err = decodeHeader(b)
 		require.ErrorIs(t, err, errDecode)
 	}
-	_, err = decodeHeader(append(b, 0))
-	require.ErrorIs(t, err, errDecode)
+}
+
+// TestGoldenReplacingHeader: the header of version 2 is, byte for byte, what it was.
+func TestGoldenReplacingHeader(t *testing.T) {
+	golden(t, "../v2/header.txt", hex.Dump(replacingHeader().encode(nil)))
+}
+
+func TestHeaderRefusesReplaces(t *testing.T) {
+	self := testHeader().Part
+	for name, replaces := range map[string][]keys.Part{
+		"itself":    {self},
+		"twice":     {{Tier: keys.H1, Seq: 3}, {Tier: keys.H1, Seq: 3}},
+		"unordered": {{Tier: keys.H1, Seq: 3}, {Tier: keys.H1, Seq: 2}},
+		"bad start": {{Tier: keys.H1, Start: 1}},
+		"too many":  make([]keys.Part, MaxReplaces+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := testHeader()
+			h.Replaces = replaces
+			_, err := decodeHeader(h.encode(nil))
+			require.ErrorIs(t, err, errDecode)
+		})
+	}
 }
 
 func TestHeaderShards(t *testing.T) {
@@ -227,6 +264,7 @@ func fixChecksum(b []byte) {
 
 func FuzzHeader(f *testing.F) {
 	f.Add(testHeader().encode(nil))
+	f.Add(replacingHeader().encode(nil))
 	f.Add((&header{starts: []uint32{0}}).encode(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= 5 { // Let what is behind the checksum be reached.

@@ -56,7 +56,7 @@ func TestDamagedTables(t *testing.T) {
 	db := openStoreToClose(t, fs)
 	whole, damaged := partAt(0, 1), partAt(0, 2)
 	// Small ones: where a checksum fails, Pebble tries out each bit of the block.
-	models := map[keys.Part]model{whole: fleet(1, 1, t0, 20)[:60], damaged: fleet(2, 1, t0, 20)[:60]}
+	models := map[keys.Part]naive{whole: fleet(1, 1, t0, 20)[:60], damaged: fleet(2, 1, t0, 20)[:60]}
 	metas := map[keys.Part]Meta{}
 	metas[whole] = ingest(t, fs, db, Meta{Part: whole, ShardBits: 3}, models[whole])
 	before := tableFiles(t, fs)
@@ -89,7 +89,7 @@ func TestDamagedTables(t *testing.T) {
 var everything = series.Selector{Mint: t0, Maxt: t0 + slot}
 
 func readDamaged(
-	t *testing.T, fs vfs.FS, models map[keys.Part]model, metas map[keys.Part]Meta, damaged keys.Part, path string,
+	t *testing.T, fs vfs.FS, models map[keys.Part]naive, metas map[keys.Part]Meta, damaged keys.Part, path string,
 ) (failed bool) {
 	opts := PebbleOptions(fs, 1<<20)
 	var events atomic.Int64

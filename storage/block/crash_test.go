@@ -19,7 +19,7 @@ import (
 // crashScript builds, ingests and drops parts. Each step ends with a set of parts that must be
 // there from then on, until the next step ends; before that, the sets of both may be.
 type crashScript struct {
-	models map[keys.Part]model
+	models map[keys.Part]naive
 	done   atomic.Int64
 }
 
@@ -34,7 +34,7 @@ var (
 )
 
 func newCrashScript() *crashScript {
-	c := &crashScript{models: map[keys.Part]model{}}
+	c := &crashScript{models: map[keys.Part]naive{}}
 	for i, p := range []keys.Part{crashA, crashB, crashC} {
 		c.models[p] = fleet(uint64(i), 1, p.Start, 2)[:20]
 	}

@@ -20,17 +20,20 @@
 //
 // The part exists if its header can be read. All tables of a part, or of several, are ingested in
 // one step, and the index is dropped before the chunks, also in one step; so a part is there as a
-// whole or not at all. Chunk rows without a header are what a crash left of a drop.
+// whole or not at all. Chunk rows without a header are what a crash left of a drop. A part may name
+// others that it replaces: where its header is, they count as dropped.
 //
 // # Header
 //
-//	version u8 (1) | crc32c u32 le, of all that follows
+//	version u8 (1, or 2 if it replaces parts) | crc32c u32 le, of all that follows
 //	tier u8 | shard bits u8 | varint start | uvarint seq
 //	varint mint | varint maxt | uvarint samples | uvarint bytes of chunks
 //	varint flushed before | uvarint flushed segment
 //	uvarint number of symbols | uvarint number of labels of all series
 //	uvarint number of shards that have series, then for each, in order:
 //	  uvarint shards skipped since the last | uvarint number of its series
+//	version 2: uvarint number of parts it replaces, then for each, by start and seq:
+//	  varint start less the last one's, at first its own | uvarint seq
 //
 // # Symbols
 //

@@ -28,7 +28,13 @@ type Meta struct {
 	// t < FlushedBefore in segments < FlushedSegment of the write-ahead log are in Pebble.
 	FlushedBefore  int64
 	FlushedSegment uint64
+	// Replaces are the parts, of the same tier, whose samples the part has taken over, by start and
+	// sequence: where it exists, they count as dropped. At most MaxReplaces.
+	Replaces []keys.Part
 }
+
+// MaxReplaces bounds the parts that one part replaces.
+const MaxReplaces = 4096
 
 // overlaps reports whether the part may have samples in [mint, maxt].
 func (m *Meta) overlaps(mint, maxt int64) bool { return m.MinT <= maxt && m.MaxT >= mint }
@@ -46,7 +52,9 @@ type header struct {
 
 const (
 	headerVersion = 1
-	maxShardBits  = 16
+	// replacingVersion is that of a part which replaces others.
+	replacingVersion = 2
+	maxShardBits     = 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -64,7 +72,11 @@ func (h *header) shardAt(ordinal uint32) int {
 }
 
 func (h *header) encode(dst []byte) []byte {
-	dst = append(dst, headerVersion, 0, 0, 0, 0)
+	version := byte(headerVersion)
+	if len(h.Replaces) > 0 {
+		version = replacingVersion
+	}
+	dst = append(dst, version, 0, 0, 0, 0)
 	body := len(dst)
 	dst = append(dst, byte(h.Part.Tier), h.ShardBits)
 	dst = binary.AppendVarint(dst, h.Part.Start)
@@ -84,7 +96,21 @@ func (h *header) encode(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(h.starts[i+1]-h.starts[i]))
 		next = int(shard) + 1
 	}
+	if version == replacingVersion {
+		dst = h.encodeReplaces(dst)
+	}
 	binary.LittleEndian.PutUint32(dst[body-4:], crc32.Checksum(dst[body:], castagnoli))
+	return dst
+}
+
+func (h *header) encodeReplaces(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(h.Replaces)))
+	last := h.Part.Start
+	for _, p := range h.Replaces {
+		dst = binary.AppendVarint(dst, p.Start-last)
+		dst = binary.AppendUvarint(dst, uint64(p.Seq))
+		last = p.Start
+	}
 	return dst
 }
 
@@ -92,7 +118,7 @@ func decodeHeader(b []byte) (*header, error) {
 	if len(b) < 5 {
 		return nil, decodeErrorf("header of %d bytes", len(b))
 	}
-	if b[0] != headerVersion {
+	if b[0] != headerVersion && b[0] != replacingVersion {
 		return nil, decodeErrorf("header version %d is not known", b[0])
 	}
 	if crc32.Checksum(b[5:], castagnoli) != binary.LittleEndian.Uint32(b[1:]) {
@@ -115,6 +141,9 @@ func decodeHeader(b []byte) (*header, error) {
 		return nil, decodeErrorf("header has %d shard bits", h.ShardBits)
 	}
 	h.decodeShards(&c)
+	if b[0] == replacingVersion {
+		h.decodeReplaces(&c)
+	}
 	if c.bad || len(c.rest) > 0 || h.MinT > h.MaxT {
 		return nil, decodeErrorf("header fields")
 	}
@@ -142,5 +171,25 @@ func (h *header) decodeShards(c *cursor) {
 		h.shards = append(h.shards, series.Shard(shard))
 		h.starts = append(h.starts, uint32(count))
 		next = shard + 1
+	}
+}
+
+// decodeReplaces takes no part twice and not the part itself, or a part could be its own end.
+func (h *header) decodeReplaces(c *cursor) {
+	n := int(c.upTo(MaxReplaces))
+	if n == 0 || n > len(c.rest)/2 { // Each takes two bytes at least.
+		c.fail()
+		return
+	}
+	h.Replaces = make([]keys.Part, 0, n)
+	last := h.Part.Start
+	for i := range n {
+		last += c.varint()
+		p := keys.Part{Tier: h.Part.Tier, Start: last, Seq: uint32(c.upTo(math.MaxUint32))}
+		if p.Validate() != nil || p == h.Part || i > 0 && keys.Compare(h.Replaces[i-1], p) >= 0 {
+			c.fail()
+			return
+		}
+		h.Replaces = append(h.Replaces, p)
 	}
 }

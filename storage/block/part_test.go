@@ -19,8 +19,8 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// model is the naive form of a part.
-type model []chunk.Series
+// naive is the naive form of a part.
+type naive []chunk.Series
 
 func matches(ls series.Labels, ms []*labels.Matcher) bool {
 	for _, m := range ms {
@@ -32,7 +32,7 @@ func matches(ls series.Labels, ms []*labels.Matcher) bool {
 }
 
 // sel selects as a part does, without the limit.
-func (m model) sel(sel series.Selector) []chunk.Series {
+func (m naive) sel(sel series.Selector) []chunk.Series {
 	var out []chunk.Series
 	for _, s := range m {
 		if !matches(s.Labels, sel.Matchers) || !sel.Shards.Has(s.Fingerprint) {
@@ -57,7 +57,7 @@ func (m model) sel(sel series.Selector) []chunk.Series {
 	return out
 }
 
-func (m model) labelNames(ms []*labels.Matcher) []string {
+func (m naive) labelNames(ms []*labels.Matcher) []string {
 	found := map[string]bool{}
 	for _, s := range m {
 		if matches(s.Labels, ms) {
@@ -69,7 +69,7 @@ func (m model) labelNames(ms []*labels.Matcher) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-func (m model) labelValues(name string, ms []*labels.Matcher) []string {
+func (m naive) labelValues(name string, ms []*labels.Matcher) []string {
 	found := map[string]bool{}
 	for _, s := range m {
 		if v := s.Labels.Get(name); v != nil && matches(s.Labels, ms) {
@@ -85,9 +85,9 @@ var (
 )
 
 // randomModel makes series with chunks between from and from+slot.
-func randomModel(r *rand.Rand, from int64) model {
+func randomModel(r *rand.Rand, from int64) naive {
 	sets := map[string]bool{}
-	var m model
+	var m naive
 	for range 1 + r.IntN(400) {
 		var ls []string
 		for _, name := range modelNames {
@@ -157,7 +157,7 @@ func requireEqual(t *testing.T, want, got []chunk.Series, what string) {
 }
 
 // requireSelect holds a part's answer against the model's.
-func requireSelect(t *testing.T, p *Part, db pebble.Reader, m model, sel series.Selector) {
+func requireSelect(t *testing.T, p *Part, db pebble.Reader, m naive, sel series.Selector) {
 	t.Helper()
 	what := fmt.Sprintf("%v [%d,%d] limit %d skip %v", sel.Matchers, sel.Mint, sel.Maxt, sel.Limit, sel.SkipChunks)
 	held := int64(0)
@@ -200,7 +200,7 @@ func TestAgainstModel(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewMem()
 			db := openStoreToClose(t, fs)
-			models := map[keys.Part]model{}
+			models := map[keys.Part]naive{}
 			var tables []string
 			var metas []Meta
 			for n := range int64(4) {
@@ -250,7 +250,7 @@ func TestAgainstModel(t *testing.T) {
 func TestLargePart(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
-	m := model(fleet(3, 5, t0, 10))
+	m := naive(fleet(3, 5, t0, 10))
 	p := Open(ingest(t, fs, db, Meta{Part: partAt(0, 0), ShardBits: 4}, m), newTestCache(t))
 	require.NoError(t, p.Verify(db))
 	r := rand.New(rand.NewPCG(9, 9))
@@ -276,7 +276,7 @@ func TestEqualFingerprints(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
 	r := rand.New(rand.NewPCG(1, 1))
-	var m model
+	var m naive
 	for _, v := range []string{"c", "a", "d", "b"} {
 		s := oneSeries(series.FromStrings("__name__", "up", "v", v), course(r, 'k', t0, 3))
 		s.Fingerprint = 42
@@ -306,6 +306,50 @@ func TestBuilderJoinsAndOrders(t *testing.T) {
 	require.Len(t, got, 1)
 	require.Equal(t, []chunk.Chunk{early[0], late[0], late[1]}, got[0].Chunks)
 	require.Equal(t, late[1], unordered[0], "what the builder is given is not changed")
+}
+
+// TestSpill: a part whose chunks were written shard by shard is the part it is anyway.
+func TestSpill(t *testing.T) {
+	fs := vfs.NewMem()
+	db := openStore(t, fs)
+	all := fleet(3, 2, t0, 30)
+	meta := Meta{Part: partAt(0, 1), ShardBits: 3}
+	_, want := build(t, fs, db, meta, all)
+	b := NewBuilder(fs, buildDir, db, meta)
+	for shard := range series.Shard(8) {
+		require.NoError(t, b.Spill(), "nothing to do")
+		for _, s := range all {
+			if s.Fingerprint.Shard(3) != shard {
+				continue
+			}
+			s.Labels = slices.Clone(s.Labels)
+			require.NoError(t, b.Add(s))
+		}
+		require.NoError(t, b.Spill())
+		for _, e := range b.entries {
+			require.Nil(t, e.chunks)
+		}
+	}
+	tables, got, err := b.Finish()
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.NoError(t, db.Ingest(t.Context(), tables))
+	p := Open(got, newTestCache(t))
+	require.NoError(t, p.Verify(db))
+	requireSelect(t, p, db, all, series.Selector{Mint: t0, Maxt: t0 + slot})
+
+	b = NewBuilder(fs, buildDir, db, Meta{Part: partAt(0, 2), ShardBits: 3})
+	for i := range 20 {
+		require.NoError(t, b.Add(all[i]))
+	}
+	require.NoError(t, b.Spill())
+	require.NoError(t, b.Add(all[0]))
+	require.ErrorContains(t, b.Spill(), "comes after shard")
+	left, err := fs.List(buildDir)
+	require.NoError(t, err)
+	for _, name := range left {
+		require.NotContains(t, name, fmt.Sprintf("-%d.sst", 2))
+	}
 }
 
 func TestBuilderRefuses(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
@@ -176,7 +176,7 @@ func (v *verifier) checkChunks(ordinal uint32, chunks []chunk.Chunk) error {
 func compareOrder(bits uint8, a, b chunk.Series) int {
 	return cmp.Or(
 		cmp.Compare(a.Fingerprint.Shard(bits), b.Fingerprint.Shard(bits)),
-		bytes.Compare(a.Labels.Get(labels.MetricName), b.Labels.Get(labels.MetricName)),
+		bytes.Compare(a.Labels.Get(model.MetricNameLabel), b.Labels.Get(model.MetricNameLabel)),
 		series.CompareBytes(a.Labels, b.Labels),
 	)
 }

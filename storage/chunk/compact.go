@@ -88,9 +88,11 @@ func overlapping(chunks []Chunk) int {
 	return n
 }
 
+// allSame looks at the times, too: not every encoding has them in its data.
 func allSame(chunks []Chunk) bool {
-	for _, c := range chunks[1:] {
-		if c.Enc != chunks[0].Enc || !bytes.Equal(c.Data, chunks[0].Data) {
+	a := chunks[0]
+	for _, b := range chunks[1:] {
+		if a.Enc != b.Enc || a.Samples != b.Samples || a.MinT != b.MinT || a.MaxT != b.MaxT || !bytes.Equal(a.Data, b.Data) {
 			return false
 		}
 	}

@@ -5,6 +5,36 @@
 // Prometheus' tsdb/chunkenc writes for the same samples (so remote read may stream them as they
 // lie); later encodings are our own.
 //
+// # Decimal
+//
+// Floats mostly come from decimal numbers of few digits. A Decimal chunk has the integers these are
+// when scaled by a power of ten, and packs them by what they differ from a prediction. It only
+// makes sense of whole columns, so it is for closed chunks: the head re-encodes full chunks, a
+// flush makes one of each series' slot. What is read back is what was written, to the bit.
+//
+//	chunk      = form u8 | times | scale u8 | [exceptions] | varint x0 | values
+//	             form: low half of the times, high half of the values
+//	times, values by their form:
+//	             0 flat    nothing: all are x0; times: all steps are equal, mint and maxt say which
+//	             1 line    varint step (values only)
+//	             2 level   blocks of y
+//	             3 delta   blocks of y's step
+//	             4 delta2  varint first step, blocks of the step's change
+//	             5 grid    blocks of y less i*step, step being (maxt-mint)/(samples-1) rounded (times only)
+//	             7         kept for times that lie elsewhere
+//	             +8        uvarint divisor before that, else 1
+//	             with x0 = mint for times, y = (x-x0)/divisor; blocks begin after what is known by then
+//	block      = width u8: 0-56, +64 patches follow, +128 base follows
+//	             | [varint base less that of the block before] | packed | [patches]
+//	sparse     = 63, +64, +128 | [varint base ...] | width u8 | bitmap of those not zero | packed | [patches]
+//	packed     = (integer-base) in width bits each, lowest first; 64 integers, the last block fewer
+//	patches    = count u8 | high u8 | (position 6 bits, zigzag of what is above width: high bits)...
+//	scale      = 0-18: i/10^e | 33-50: i*1e-(scale-32) | 64: i is the float's bits; +128 exceptions follow
+//	exceptions = uvarint count<<1|differ | uvarint gap... | f64 le, once or for each if they differ
+//
+// Bits fill bytes from the lowest on; packed, bitmap and patches end with a whole byte. The choice
+// between scales, forms and widths is by size. All arithmetic on integers wraps around at 64 bits.
+//
 // # Row
 //
 // What Pebble keeps for one series and slot is a row: the closed chunks of that series, by start.

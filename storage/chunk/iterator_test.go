@@ -211,7 +211,13 @@ func overlaid(t testing.TB, r *rand.Rand, kinds int) ([][]series.Sample, []chunk
 	for range 1 + r.IntN(5) {
 		list := stretch(r, start+r.Int64N(600), 1+r.IntN(250), kinds)
 		lists = append(lists, list)
-		chunks = append(chunks, build(t, list)...)
+		built := build(t, list)
+		if r.IntN(2) == 0 {
+			var err error
+			built, err = chunk.Recode(nil, built)
+			require.NoError(t, err)
+		}
+		chunks = append(chunks, built...)
 	}
 	return lists, chunks
 }

@@ -25,8 +25,10 @@ const blockLen = 64
 // maxWidth lets one load of 64 bits have a whole integer wherever it begins in a byte.
 const maxWidth = 56
 
-// The bits of the first byte of a block above its width.
+// The bits of the first byte of a block above its width. sparse stands in the width's place: zeros
+// are left out, a bitmap says where, and the width is in a byte of its own.
 const (
+	sparse      = 63
 	withPatches = 1 << 6
 	withBase    = 1 << 7
 )
@@ -39,11 +41,13 @@ type block struct {
 	width   uint8
 	high    uint8 // Bits of a patch above width.
 	patches uint8
+	sparse  bool
 }
 
 // way is a form with what it leaves to be packed.
 type way struct {
 	form   uint8
+	guess  int // In bits, about: to leave out what can't be the smallest.
 	rest   []int64
 	blocks []block
 	size   int
@@ -79,17 +83,7 @@ func (p *packer) plan(xs []int64, times bool) {
 	level.begin(formLevel, n-1)
 	delta.begin(formDelta, n-1)
 	delta2.begin(formDelta2, n-2)
-	copy(level.rest, p.ys[1:])
-	before := p.ys[0]
-	for i, y := range p.ys[1:] {
-		delta.rest[i] = y - before
-		before = y
-	}
-	before = delta.rest[0]
-	for i, d := range delta.rest[1:] {
-		delta2.rest[i] = d - before
-		before = d
-	}
+	p.predict(level, delta, delta2)
 	ways := p.ways[:3]
 	if times {
 		ways = p.ways[:]
@@ -99,10 +93,18 @@ func (p *packer) plan(xs []int64, times bool) {
 		for i, y := range p.ys[1:] {
 			at += step
 			grid.rest[i] = y - at
+			grid.guess += bits.Len64(magnitude(y - at))
 		}
+	}
+	likely := ways[0].guess
+	for i := range ways {
+		likely = min(likely, ways[i].guess)
 	}
 	for i := range ways {
 		w := &ways[i]
+		if w.guess > likely+n/2 {
+			continue
+		}
 		w.plan()
 		if w.form == formDelta2 {
 			w.size += varintLen(delta.rest[0])
@@ -135,12 +137,12 @@ func lineOf(xs []int64) bool {
 func (p *packer) reduce(xs []int64) {
 	p.ys = grown(p.ys[:0], len(xs))
 	x0 := xs[0]
-	var any uint64
+	var all uint64
 	for i, x := range xs {
 		p.ys[i] = x - x0
-		any |= uint64(x - x0)
+		all |= uint64(x - x0)
 	}
-	shift := bits.TrailingZeros64(any)
+	shift := bits.TrailingZeros64(all)
 	var odd uint64
 	for _, y := range p.ys {
 		if y != 0 {
@@ -178,6 +180,31 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
+// predict sets what the forms leave, and guesses its bits. For that it takes the first of each block
+// as the base, or for the delta zero, if it often is. The change of the delta needs none, but spreads
+// twice as wide as the delta where that is noise.
+func (p *packer) predict(level, delta, delta2 *way) {
+	ys := p.ys
+	before, step := ys[1], ys[1]
+	level.rest[0], delta.rest[0] = ys[1], ys[1]
+	baseY, baseStep, moves := ys[1], ys[1], 0
+	for i, y := range ys[2:] {
+		d := y - before
+		change := d - step
+		if i%blockLen == 0 {
+			baseY, baseStep = y, d
+		}
+		level.rest[i+1], delta.rest[i+1], delta2.rest[i] = y, d, change
+		level.guess += bits.Len64(magnitude(y - baseY))
+		delta.guess += bits.Len64(magnitude(d - baseStep))
+		moves += bits.Len64(magnitude(d))
+		delta2.guess += bits.Len64(magnitude(change))
+		before, step = y, d
+	}
+	delta.guess = min(delta.guess, moves)
+	delta2.guess += len(ys) / 2
+}
+
 // gridStep is the step of a regular line of n times that ends at last.
 func gridStep(last int64, n int) int64 {
 	steps := int64(n - 1)
@@ -185,7 +212,7 @@ func gridStep(last int64, n int) int64 {
 }
 
 func (w *way) begin(form uint8, n int) {
-	w.form, w.rest = form, grown(w.rest[:0], n)
+	w.form, w.guess, w.rest = form, 0, grown(w.rest[:0], n)
 }
 
 func (w *way) plan() {
@@ -200,58 +227,87 @@ func (w *way) plan() {
 	}
 }
 
-// planBlock finds the base and width for a block after one with the base given. Bases worth a try
-// are the least integer, that of the block before, and, against a single outlier such as a
-// counter's reset, the second least.
+// planBlock finds the base and width for a block after one with the base given, and whether to
+// leave out zeros: many series stand still at times, and then move far.
 func planBlock(xs []int64, before int64) block {
+	b := planDense(xs, before)
+	bitmap := 1 + (len(xs)+7)/8
+	if b.size <= 1+bitmap {
+		return b
+	}
+	var moves [blockLen]int64
+	n := 0
+	for _, x := range xs {
+		moves[n] = x
+		if x != 0 {
+			n++
+		}
+	}
+	if n == 0 || len(xs)-n < len(xs)/8 {
+		return b
+	}
+	s := planDense(moves[:n], before)
+	if s.size += bitmap; s.size < b.size {
+		s.sparse = true
+		return s
+	}
+	return b
+}
+
+// planDense is planBlock with all integers packed. Bases worth a try are that of the block before,
+// which is for free, the least integer, and, against a single outlier such as a counter's reset, the
+// second least.
+func planDense(xs []int64, before int64) block {
 	least, most, second := xs[0], xs[0], int64(math.MaxInt64)
 	for _, x := range xs[1:] {
 		second = min(second, max(x, least))
 		least, most = min(least, x), max(most, x)
 	}
-	b := fit(xs, before, before)
-	if b.size == 1 { // All of them are the base.
-		return b
+	spread := bits.Len64(uint64(most - least))
+	if before == least && spread == 0 {
+		return block{base: before, size: 1}
 	}
-	if least != before {
-		if other := fit(xs, least, before); other.size < b.size {
-			b = other
+	best := block{size: math.MaxInt}
+	if before <= most && (before >= least || bits.Len64(uint64(most-before)) <= spread+1) {
+		best = fit(xs, before, before)
+	}
+	if before != least && (before > least || bits.Len64(uint64(most-before)) > spread) {
+		if b := fit(xs, least, before); b.size < best.size {
+			best = b
 		}
 	}
 	if second > least && second != before && second != math.MaxInt64 &&
 		uint64(second-least) >= uint64(most-least)>>3 {
-		if other := fit(xs, second, before); other.size < b.size {
-			b = other
+		if b := fit(xs, second, before); b.size < best.size {
+			best = b
 		}
 	}
-	return b
+	return best
 }
 
 // fit finds the width for a base. Integers below the base are patched whatever the width.
 func fit(xs []int64, base, before int64) block {
-	var count [128]uint8 // By length; from 64 on those below the base.
-	var lengths [2]uint64
-	for _, x := range xs {
+	// By length, those below the base from 64 on; each second one apart, since counting twice in one
+	// place takes as long as counting in many.
+	var count [2][128]uint8
+	var above, below uint64 // As long as the longest.
+	patches := 0
+	for i, x := range xs {
 		d := x - base
 		sign := d >> 63
-		n := bits.Len64(uint64(d^sign)) & 63
-		count[n|int(sign)&64]++
-		lengths[sign&1] |= 1 << n
+		n := bits.Len64(uint64(d ^ sign))
+		count[i&1][n&63|int(sign)&64]++
+		above |= uint64(d &^ sign)
+		below |= uint64(^d & sign)
+		patches -= int(sign)
 	}
-	longest := bits.Len64(lengths[0]) - 1
-	patchLongest, patches := 0, 0
-	if lengths[1] != 0 {
-		patchLongest = bits.Len64(lengths[1]) - 1
-		for n := range patchLongest + 1 {
-			patches += int(count[64+n])
-		}
-	}
+	longest, patchLongest := bits.Len64(above), bits.Len64(below)
 	front := 1
 	if base != before {
 		front += varintLen(base - before)
 	}
 	best := block{base: base, size: math.MaxInt}
-	for width := max(longest, 0); width >= 0 && 2*patches <= len(xs)+2; width-- {
+	for width := longest; width >= 0 && 2*patches <= len(xs)+2; width-- {
 		if width <= maxWidth {
 			size, high := front+(len(xs)*width+7)/8, 0
 			if patches > 0 {
@@ -259,13 +315,15 @@ func fit(xs []int64, base, before int64) block {
 				size += 2 + (patches*(patchAt+high)+7)/8
 			}
 			if size < best.size {
-				best = block{base, size, uint8(width), uint8(high), uint8(patches)}
+				best = block{
+					base: base, size: size, width: uint8(width), high: uint8(high), patches: uint8(patches),
+				}
 			}
 		}
-		patches += int(count[width])
+		patches += int(count[0][width]) + int(count[1][width])
 	}
 	if best.size == math.MaxInt { // Too many for a width that may be: all are patches.
-		patches := len(xs) - int(count[0])
+		patches := len(xs) - int(count[0][0]) - int(count[1][0])
 		best.patches, best.high = uint8(patches), 64
 		best.size = front + 2 + (patches*(patchAt+64)+7)/8
 	}
@@ -302,6 +360,9 @@ func (p *packer) append(dst []byte) []byte {
 
 func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 	head := b.width
+	if b.sparse {
+		head = sparse
+	}
 	if b.patches > 0 {
 		head |= withPatches
 	}
@@ -313,6 +374,11 @@ func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 		dst = binary.AppendVarint(dst, b.base-before)
 	}
 	w := bitWriter{b: dst}
+	var moves [blockLen]int64
+	if b.sparse {
+		w.b = append(w.b, b.width)
+		xs = w.bitmap(moves[:0], xs)
+	}
 	if b.width > 0 {
 		mask := uint64(1)<<b.width - 1
 		for _, x := range xs {
@@ -332,6 +398,20 @@ func (b *block) append(dst []byte, xs []int64, before int64) []byte {
 	}
 	w.align()
 	return w.b
+}
+
+// bitmap writes where xs are not zero, and appends those to dst.
+func (w *bitWriter) bitmap(dst, xs []int64) []int64 {
+	for _, x := range xs {
+		bit := uint64(0)
+		if x != 0 {
+			dst = append(dst, x)
+			bit = 1
+		}
+		w.put(bit, 1)
+	}
+	w.align()
+	return dst
 }
 
 // patchAt is the number of bits of a patch's position.

@@ -141,15 +141,29 @@ func round(x float64) (int64, bool) {
 // divide scales by the least power of ten such that i/10^e is each value but the exceptions. It
 // returns false if too many of the first values are no decimals.
 func (s *scaled) divide(vs []float64) bool {
-	s.fill(vs, 0)
-	if len(s.odd) == 0 {
+	n := s.integers(vs)
+	if n == len(vs) {
 		return true
 	}
-	e, ok := dividedExponent(vs[s.odd[0]:])
-	if ok && e > 0 {
+	e, ok := dividedExponent(vs[n:])
+	if ok {
 		s.fill(vs, e)
 	}
 	return ok
+}
+
+// integers sets ints while the values are integers, and returns how many are.
+func (s *scaled) integers(vs []float64) int {
+	s.reset(0, len(vs))
+	ints := s.ints[:len(vs)]
+	for i, v := range vs {
+		x := int64(v)
+		if !same(float64(x), v) || x<<10>>10 != x {
+			return i
+		}
+		ints[i] = x
+	}
+	return len(vs)
 }
 
 // dividedExponent finds the exponent for divide. One pass is enough: what is exact with one
@@ -243,6 +257,15 @@ func timesExponent(vs []float64, odd []int32) (int, bool) {
 // each power of ten takes 3.3 bits of each value, where few need it these are better exceptions.
 func (s *scaled) cheaper() uint8 {
 	if s.scale == 0 || s.scale > maxExponent {
+		return s.scale
+	}
+	many := 0
+	for _, x := range s.ints[:min(len(s.ints), 16)] {
+		if x%10 != 0 {
+			many++
+		}
+	}
+	if many > 4 {
 		return s.scale
 	}
 	var need [maxExponent + 1]int

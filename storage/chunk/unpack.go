@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // columnReader reads a column of integers that a packer wrote, a block at a time.
@@ -111,22 +112,29 @@ func (r *columnReader) next(xs []int64) bool {
 
 // unpack reads a block.
 func (r *columnReader) unpack(xs []int64) bool {
-	b := r.b
-	if len(b) == 0 {
+	if len(r.b) == 0 {
 		return false
 	}
-	head, width := b[0], uint(b[0]&(withPatches-1))
-	b = b[1:]
+	head := r.b[0]
+	r.b = r.b[1:]
 	if head&withBase != 0 {
-		change, k := binary.Varint(b)
+		change, k := binary.Varint(r.b)
 		if k <= 0 {
 			return false
 		}
 		r.base += change
-		b = b[k:]
+		r.b = r.b[k:]
 	}
+	width, patches := head&(withPatches-1), head&withPatches != 0
+	if width == sparse {
+		return r.unpackSparse(xs, patches)
+	}
+	return r.unpackDense(xs, uint(width), patches)
+}
+
+func (r *columnReader) unpackDense(xs []int64, width uint, patches bool) bool {
 	size := (len(xs)*int(width) + 7) / 8
-	if size > len(b) || width > maxWidth {
+	if size > len(r.b) || width > maxWidth {
 		return false
 	}
 	if width == 0 {
@@ -135,36 +143,86 @@ func (r *columnReader) unpack(xs []int64) bool {
 			xs[i] = base
 		}
 	} else {
-		unpackBits(xs, b, width, r.base)
-		b = b[size:]
+		unpackBits(xs, r.b, width, r.base)
+		r.b = r.b[size:]
 	}
-	if head&withPatches != 0 {
-		var ok bool
-		if b, ok = patch(xs, b, width); !ok {
-			return false
-		}
+	ok := true
+	if patches {
+		r.b, ok = patch(xs, r.b, width)
 	}
-	r.b = b
+	return ok
+}
+
+func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
+	size := (len(xs) + 7) / 8
+	if len(r.b) < 1+size {
+		return false
+	}
+	var word [8]byte
+	copy(word[:], r.b[1:1+size])
+	present := binary.LittleEndian.Uint64(word[:])
+	n := bits.OnesCount64(present)
+	if n == 0 || bits.Len64(present) > len(xs) {
+		return false
+	}
+	var moves [blockLen]int64
+	width := uint(r.b[0])
+	r.b = r.b[1+size:]
+	if !r.unpackDense(moves[:n], width, patches) {
+		return false
+	}
+	clear(xs)
+	for _, x := range moves[:n] {
+		xs[bits.TrailingZeros64(present)] = x
+		present &= present - 1
+	}
 	return true
 }
 
-// unpackBits sets xs to base plus integers of width bits, of which b has enough.
+// unpackBits sets xs to base plus integers of width bits, of which b has enough. Eight integers
+// begin with a whole byte again; as long as b has a word more, they need no look at its end.
 func unpackBits(xs []int64, b []byte, width uint, base int64) {
-	mask := uint64(1)<<width - 1
-	bit := uint(0)
-	i := 0
-	for whole := len(b) - 8; i < len(xs) && int(bit>>3) <= whole; i++ {
-		x := binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7) & mask
-		xs[i] = base + int64(x)
-		bit += width
+	mask := uint64(1)<<(width&63) - 1
+	if width <= 8 {
+		for len(xs) >= 8 && len(b) >= 8 {
+			w, x := binary.LittleEndian.Uint64(b), xs[:8]
+			v := w >> (4 * width & 63)
+			x[0], x[4] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[1], x[5] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[2], x[6] = base+int64(w&mask), base+int64(v&mask)
+			w, v = w>>(width&63), v>>(width&63)
+			x[3], x[7] = base+int64(w&mask), base+int64(v&mask)
+			xs, b = xs[8:], b[width:]
+		}
+	} else {
+		for len(xs) >= 8 && uint(len(b)) >= width+8 {
+			x := xs[:8]
+			x[0] = base + int64(wordAt(b, 0)&mask)
+			x[1] = base + int64(wordAt(b, width)&mask)
+			x[2] = base + int64(wordAt(b, 2*width)&mask)
+			x[3] = base + int64(wordAt(b, 3*width)&mask)
+			x[4] = base + int64(wordAt(b, 4*width)&mask)
+			x[5] = base + int64(wordAt(b, 5*width)&mask)
+			x[6] = base + int64(wordAt(b, 6*width)&mask)
+			x[7] = base + int64(wordAt(b, 7*width)&mask)
+			xs, b = xs[8:], b[width:]
+		}
 	}
-	for ; i < len(xs); i++ { // Near the end of the chunk.
+	bit := uint(0)
+	for i := range xs { // Near the end of the chunk.
 		var word [8]byte
 		copy(word[:], b[bit>>3:])
-		x := binary.LittleEndian.Uint64(word[:]) >> (bit & 7) & mask
-		xs[i] = base + int64(x)
+		w := binary.LittleEndian.Uint64(word[:]) >> (bit & 7)
+		xs[i] = base + int64(w&mask)
 		bit += width
 	}
+}
+
+// wordAt is a word that begins at a bit of b, of which at least 57 bits are there.
+func wordAt(b []byte, bit uint) uint64 {
+	return binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7)
 }
 
 // patch adds what patches have above width.
@@ -180,12 +238,12 @@ func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
 	}
 	bit := uint(0)
 	for range num {
-		at := bitsAt(b[:size], bit, patchAt)
-		x := bitsAt(b[:size], bit+patchAt, high)
-		if at >= uint64(len(xs)) {
+		i := bitsAt(b, bit, patchAt)
+		x := bitsAt(b, bit+patchAt, high)
+		if i >= uint64(len(xs)) {
 			return b, false
 		}
-		xs[at] += (int64(x>>1) ^ -int64(x&1)) << width
+		xs[i] += (int64(x>>1) ^ -int64(x&1)) << width
 		bit += patchAt + high
 	}
 	return b[size:], true
@@ -193,8 +251,14 @@ func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
 
 // bitsAt is the integer of width bits, 1 to 64, at a bit of b.
 func bitsAt(b []byte, bit, width uint) uint64 {
-	var word [9]byte
-	copy(word[:], b[bit>>3:])
-	x := binary.LittleEndian.Uint64(word[:8])>>(bit&7) | uint64(word[8])<<(64-(bit&7))
-	return x & (math.MaxUint64 >> (64 - width))
+	from, shift := bit>>3, bit&7
+	var low, high uint64
+	if from+9 <= uint(len(b)) {
+		low, high = binary.LittleEndian.Uint64(b[from:]), uint64(b[from+8])
+	} else {
+		var word [9]byte
+		copy(word[:], b[from:])
+		low, high = binary.LittleEndian.Uint64(word[:8]), uint64(word[8])
+	}
+	return (low>>shift | high<<(64-shift)) & (math.MaxUint64 >> (64 - width))
 }

@@ -5,9 +5,12 @@ import "github.com/barograph-db/barograph/storage/series"
 // forgetBatch bounds how long the directory and the index are held for a batch of series.
 const forgetBatch = 4096
 
-// GC forgets the series that have no samples in the head and whose newest sample was before a
-// time, and returns their number. Their indexes are given out again under a new generation.
-func (h *Head) GC(before int64) int {
+// GC forgets the series that have no samples in the head and had none at the GC before, and returns
+// their number. Their indexes are given out again under a new generation.
+//
+// Two looks rather than the age of the newest sample, because a backfill brings old samples to
+// series that are in use, and because a new series is empty until its first sample comes.
+func (h *Head) GC() int {
 	h.creation.Lock()
 	defer h.creation.Unlock()
 	var idle []series.Ref
@@ -17,8 +20,11 @@ func (h *Head) GC(before int64) int {
 		}
 		p.mu.Lock()
 		for j := range uint32(pageSeries) {
-			if gen := p.mu.cells[j].gen; gen != 0 && p.empty(j) && p.lastT(j) < before {
+			gen := p.mu.cells[j].gen
+			if empty := gen != 0 && p.empty(j); empty && p.mu.idle[j] {
 				idle = append(idle, series.MakeRef(uint32(number)*pageSeries+j, gen))
+			} else {
+				p.mu.idle[j] = empty
 			}
 		}
 		p.mu.Unlock()

@@ -17,6 +17,7 @@ type page struct {
 		sync.Mutex
 		cells [pageSeries]cell
 		state [pageSeries]state
+		idle  [pageSeries]bool // had no samples at the last GC
 	}
 }
 
@@ -146,6 +147,7 @@ func (p *page) setGate(j uint32) {
 // clear takes the series out of its place.
 func (p *page) clear(j uint32) {
 	p.mu.state[j] = state{}
+	p.mu.idle[j] = false
 	p.mu.cells[j].gen, p.mu.cells[j].open = 0, chunk.XORAppender{}
 	p.setGate(j)
 }

@@ -108,7 +108,8 @@ func TestReplayDefinitions(t *testing.T) {
 	require.Error(t, h.Replay(define(ref(1, 1), series.Labels("junk")), nil))
 	require.Error(t, h.Replay(&frame.Frame{Refs: []series.Ref{1}}, nil))
 	require.Equal(t, uint32(6), func() uint32 {
-		h.GC(1 << 40)
+		h.GC()
+		h.GC()
 		return mustRefs(t, h, set(40))[0].Generation()
 	}(), "what a log used is not used again")
 }
@@ -161,6 +162,32 @@ func TestCheckpointContinuesChunks(t *testing.T) {
 	got, err := other.Exemplars(0, 1<<40, nil)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// Full chunks are made smaller; the open one goes on as XOR, also after a checkpoint.
+func TestFullChunksAreRecoded(t *testing.T) {
+	h := head.New(options())
+	ref := mustRefs(t, h, set(0))[0]
+	encodings := func(h *head.Head) (out []chunk.Encoding) {
+		for _, c := range selected(t, h, everything())[0].Chunks {
+			out = append(out, c.Enc)
+		}
+		return out
+	}
+	want := []chunk.Encoding{chunk.Decimal, chunk.Decimal, chunk.XOR}
+	for i := range 300 {
+		require.Empty(t, h.Append(floats(ref, 3*i, i*i%17)))
+	}
+	require.Equal(t, want, encodings(h))
+	again := reload(t, h, rand.New(rand.NewPCG(1, 1)))
+	require.Equal(t, want, encodings(again))
+	require.Equal(t, contents(t, h), contents(t, again))
+	require.Equal(t, h.Stats(), again.Stats())
+	for i := 300; i < 330; i++ {
+		require.Empty(t, again.Append(floats(ref, 3*i, i)))
+	}
+	require.Equal(t, want, encodings(again))
+	require.Len(t, samples(t, selected(t, again, everything())[0].Chunks), 330)
 }
 
 func TestCheckpointRecordsAreBounded(t *testing.T) {
@@ -255,7 +282,7 @@ func flushUntil(t *testing.T, h *head.Head, done chan struct{}, into model) {
 			t.Error(err)
 		}
 		f.Done()
-		h.GC(before)
+		h.GC()
 		select {
 		case <-done:
 			return

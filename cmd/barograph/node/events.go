@@ -37,6 +37,10 @@ func (n *Node) storageEvents() storage.Events {
 			l.Info("Flushed the head", "parts", f.Parts, "series", f.Series, "samples", f.Samples,
 				"bytes", f.Bytes, "duration", f.Duration)
 		},
+		Sealed: func(s storage.SealInfo) {
+			l.Info("Sealed a day", "day", s.Day, "parts", s.Parts, "series", s.Series, "samples", s.Samples,
+				"bytes_before", s.BytesIn, "bytes_after", s.BytesOut, "duration", s.Duration)
+		},
 		Background: func(what string, err error) {
 			l.Error("Work in the background failed and will be tried again", "what", what, "err", err)
 		},

@@ -32,6 +32,7 @@ func (n *Node) apiOptions(engine *querier.Engine, db *storage.DB) api.Options {
 			CleanTombstones: db.CleanTombstones,
 			Snapshot:        db.Snapshot,
 			Flush:           db.Flush,
+			Seal:            db.Seal,
 		},
 		Status:         n.status(),
 		ExternalLabels: func() labels.Labels { return n.file.Load().externalLabels() },

@@ -1,0 +1,109 @@
+package chunk
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite the fixtures in testdata")
+
+// noise is a sequence of numbers below n that stays the same for ever.
+func noise(seed uint64) func(n int64) int64 {
+	return func(n int64) int64 {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		return int64(seed>>33) % n
+	}
+}
+
+// goldenColumns have every form of times and values, patches, exceptions, and blocks without zeros.
+func goldenColumns(fn func(name string, ts []int64, vs []float64)) {
+	regular := func(i, _ int64) int64 { return 15_000 * i }
+	stale := math.Float64frombits(value.StaleNaN)
+	for k, c := range []struct {
+		name string
+		n    int64
+		t    func(i, r int64) int64
+		v    func(i, r int64) float64
+	}{
+		{"one sample", 1, regular, func(_, _ int64) float64 { return 42 }},
+		{"flat, negative", 120, regular, func(_, _ int64) float64 { return -2.5 }},
+		{"flat, stale", 2, regular, func(_, _ int64) float64 { return stale }},
+		{"line", 120, regular, func(i, _ int64) float64 { return float64(3*i) / 10 }},
+		{"level", 130, regular, func(_, r int64) float64 { return float64(r%100) / 100 }},
+		{"level, pages", 100, regular, func(_, r int64) float64 { return float64(4096 * (r % 50)) }},
+		{"delta", 100, regular, func(i, r int64) float64 { return float64(100*i + r%60) }},
+		{"delta with a reset", 100, regular, func(i, r int64) float64 { return float64(1000*(i%70) + r%60) }},
+		{"delta without zeros", 70, regular, func(i, _ int64) float64 { return float64(i / 3 * (i / 3) * 1000) }},
+		{"zeros left out", 70, regular, func(i, r int64) float64 { return float64(i % 2 * (r % 50_000)) }},
+		{"delta of the delta", 70, regular, func(i, r int64) float64 { return float64(i*i*i + r%2) }},
+		{"i*0.001", 70, regular, func(_, r int64) float64 { return float64(18_000+r%99) * 0.001 }},
+		{"stale markers", 70, regular, func(i, r int64) float64 {
+			if i%20 == 3 {
+				return stale
+			}
+			return float64(r % 8)
+		}},
+		{"exceptions", 70, regular, func(i, r int64) float64 {
+			switch i {
+			case 0:
+				return math.Copysign(0, -1)
+			case 33:
+				return math.Inf(1)
+			case 69:
+				return math.Pi
+			}
+			return float64(r % 8)
+		}},
+		{"bits", 40, regular, func(_, r int64) float64 { return float64(float32(r%1000) / 7) }},
+		{"jitter", 70, func(i, r int64) int64 { return 15_000*i + r%11 }, func(_, _ int64) float64 { return 1 }},
+		{"missed", 140, func(i, _ int64) int64 { return 15_000 * (i + i/60*2) }, func(_, _ int64) float64 { return 1 }},
+		{"ever later", 70, func(i, r int64) int64 { return 1000*i*i + r%2 }, func(_, _ int64) float64 { return 1 }},
+		{"drift", 70, func(i, r int64) int64 { return 15_000*i + 40*i*(i/12) + r%3 }, func(_, _ int64) float64 { return 1 }},
+	} {
+		random := noise(uint64(k))
+		ts, vs := make([]int64, c.n), make([]float64, c.n)
+		for i := range c.n {
+			ts[i] = 1_700_000_000_000 + c.t(i, random(1<<20))
+			vs[i] = c.v(i, random(1<<20))
+		}
+		fn(c.name, ts, vs)
+	}
+}
+
+// TestDecimalGolden: Decimal chunks are, byte for byte, those of the fixture, and the fixture's are
+// read as the samples that they were made of.
+func TestDecimalGolden(t *testing.T) {
+	const path = "testdata/v1/decimal.txt"
+	var b strings.Builder
+	goldenColumns(func(name string, ts []int64, vs []float64) {
+		c, _ := EncodeFloats(nil, ts, vs)
+		fmt.Fprintf(&b, "%s: %s %d [%d, %d] %x\n", name, c.Enc, c.Samples, c.MinT, c.MaxT, c.Data)
+	})
+	if *update {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+
+	lines := strings.Split(string(want), "\n")
+	goldenColumns(func(name string, ts []int64, vs []float64) {
+		c := Chunk{Enc: Decimal}
+		_, err := fmt.Sscanf(strings.TrimPrefix(lines[0], name+": "), "decimal %d [%d, %d] %x", &c.Samples, &c.MinT, &c.MaxT, &c.Data)
+		require.NoError(t, err, lines[0])
+		lines = lines[1:]
+		gotT, gotV, err := Decode(nil, nil, c)
+		require.NoError(t, err)
+		require.Equal(t, ts, gotT)
+		require.Equal(t, bitsOf(vs), bitsOf(gotV))
+	})
+}
