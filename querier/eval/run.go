@@ -2,6 +2,8 @@ package eval
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,6 +113,11 @@ func (r *run) work(ctx context.Context) error {
 	for i := range workers {
 		piece := r.order[i*len(r.order)/workers : (i+1)*len(r.order)/workers]
 		g.Go(func() (err error) {
+			defer func() { // As in promql: a broken query must not take the node with it.
+				if p := recover(); p != nil {
+					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
+				}
+			}()
 			r.pieces[i], err = r.piece(ctx, piece)
 			return err
 		})
