@@ -16,8 +16,9 @@ type Fingerprint uint64
 type Shard uint16
 
 // Ref is a series' number in one head. Its low 32 bits are the series' index there, its high 32
-// bits count how often that index was given out, so that a reference kept too long is recognised
-// and refused instead of naming another series. Zero is no series.
+// bits are the head's generation when it was given out, which grows whenever series are forgotten,
+// so that a reference kept too long is recognised and refused instead of naming another series.
+// Zero is no series.
 type Ref uint64
 
 // MakeRef joins an index and its generation (from 1 on).
@@ -26,7 +27,7 @@ func MakeRef(index, generation uint32) Ref { return Ref(generation)<<32 | Ref(in
 // Index is the series' position in the head.
 func (r Ref) Index() uint32 { return uint32(r) }
 
-// Generation says how often the index had been given out when this reference was made.
+// Generation of the head when this reference was made.
 func (r Ref) Generation() uint32 { return uint32(r >> 32) }
 
 // Shard of a fingerprint, of 1<<bits shards.

@@ -105,7 +105,7 @@ type Query struct {
 	MaxDepth int `yaml:"max_depth,omitempty"`
 	// MaxRegexLength of all regular expressions of a query together; default 256KiB.
 	MaxRegexLength Bytes `yaml:"max_regex_length,omitempty"`
-	// MaxRegexSize is the most instructions a query's regular expressions may compile to; default 20000.
+	// MaxRegexSize is the most instructions a query's regular expressions may compile to; default 10000.
 	MaxRegexSize int `yaml:"max_regex_size,omitempty"`
 	// MaxPoints is the most steps of a range query; default 11000, as in Prometheus.
 	MaxPoints int `yaml:"max_points,omitempty"`
