@@ -18,16 +18,16 @@ import (
 )
 
 // Builder writes a part: it collects series, puts them in order, and writes chunk rows and index
-// as sorted tables for Pebble to ingest. It keeps what it is given until Finish, label bytes and
-// chunks as they are, and beside them about 80 bytes for each series. Spill lets the chunks go
-// earlier, so that a part may be much larger than the memory.
+// as sorted tables for Pebble to ingest. It keeps what it is given until Spill or Finish, label bytes
+// and chunks as they are, and beside them about 100 bytes for each series; of those behind a Spill
+// some 25 bytes each and their symbols and postings. A part may so be much larger than the memory.
 //
 // A Builder is for one goroutine.
 type Builder struct {
 	tables  tables
 	header  *header
-	entries []entry
-	spilled int // entries whose rows are written
+	entries []entry // since the last Spill
+	index   *collector
 	key     []byte
 	row     []byte
 }
@@ -49,6 +49,7 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 			fs: fs, dir: dir, format: db.TableFormat(),
 			name: fmt.Sprintf("%s-%d-%d", p.Tier, p.Start, p.Seq),
 		},
+		index: newCollector(),
 		header: &header{starts: []uint32{0}, Meta: Meta{
 			Part: p, ShardBits: meta.ShardBits, MinT: math.MaxInt64, MaxT: math.MinInt64,
 			FlushedBefore: meta.FlushedBefore, FlushedSegment: meta.FlushedSegment, Replaces: meta.Replaces,
@@ -56,14 +57,14 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 	}
 }
 
-// Add takes a series with its chunks, which must not change until Finish. Series may come in any
+// Add takes a series with its chunks, which must not change until Spill or Finish. Series may come in any
 // order, and one may come several times.
 func (b *Builder) Add(s chunk.Series) error {
 	if len(s.Chunks) == 0 {
 		return fmt.Errorf("add series %s: it has no chunks", s.Labels)
 	}
-	if len(b.entries) == math.MaxUint32 {
-		return fmt.Errorf("add series %s: the part has %d already", s.Labels, len(b.entries))
+	if n := b.header.Series + int64(len(b.entries)); n >= math.MaxUint32 {
+		return fmt.Errorf("add series %s: the part has %d already", s.Labels, n)
 	}
 	if !slices.IsSortedFunc(s.Chunks, byStart) {
 		s.Chunks = joinChunks(s.Chunks, nil)
@@ -75,14 +76,12 @@ func (b *Builder) Add(s chunk.Series) error {
 }
 
 // Spill writes the chunks of the series added since the last call, whose shards must be above those
-// of all series before, and lets them go. After an error nothing is left on disk and the builder is
-// used up.
+// of all series before, and lets the series go. After an error nothing is left on disk and the
+// builder is used up.
 func (b *Builder) Spill() error {
-	from := b.spilled
 	if err := b.spill(); err != nil {
 		return b.fail(err)
 	}
-	b.keepLabels(from)
 	return nil
 }
 
@@ -93,14 +92,14 @@ func (b *Builder) Finish() ([]string, Meta, error) {
 	if err := b.write(); err != nil {
 		return nil, b.header.Meta, b.fail(err)
 	}
-	b.entries = nil
+	b.entries, b.index = nil, nil
 	b.header.Bytes = b.tables.bytes
 	return b.tables.paths, b.header.Meta, nil
 }
 
 // Discard gives the part up: nothing is left on disk, and the builder is used up.
 func (b *Builder) Discard() error {
-	b.entries = nil
+	b.entries, b.index = nil, nil
 	return b.tables.remove()
 }
 
@@ -109,7 +108,7 @@ func (b *Builder) fail(err error) error {
 }
 
 func (b *Builder) write() error {
-	if len(b.entries) == 0 {
+	if len(b.entries) == 0 && b.header.Series == 0 {
 		return errors.New("it has no series")
 	}
 	if err := b.spill(); err != nil {
@@ -118,26 +117,27 @@ func (b *Builder) write() error {
 	if err := b.tables.cut(); err != nil {
 		return err
 	}
-	ix := newIndexWriter(&b.tables, b.header)
-	if err := ix.collect(b.entries); err != nil {
-		return err
-	}
-	return ix.write(b.entries)
+	return newIndexWriter(&b.tables, b.header, b.index).write()
 }
 
 func (b *Builder) spill() error {
-	if err := b.check(); err != nil || b.spilled == len(b.entries) {
+	if err := b.check(); err != nil || len(b.entries) == 0 {
 		return err
 	}
 	b.order()
 	b.key = keys.AppendChunk(b.key[:0], b.header.Part, 0, 0)
-	for i := b.spilled; i < len(b.entries); i++ {
-		b.count(&b.entries[i], uint32(i))
-		if err := b.writeRow(&b.entries[i], uint32(i)); err != nil {
+	for i := range b.entries {
+		e, ordinal := &b.entries[i], uint32(b.header.Series)
+		b.count(e, ordinal)
+		if err := b.writeRow(e, ordinal); err != nil {
+			return err
+		}
+		if err := b.index.add(e.labels, e.fingerprint); err != nil {
 			return err
 		}
 	}
-	b.spilled = len(b.entries)
+	clear(b.entries)
+	b.entries = b.entries[:0]
 	return nil
 }
 
@@ -153,7 +153,7 @@ func (b *Builder) check() error {
 		return fmt.Errorf("it replaces %d parts", len(h.Replaces))
 	}
 	if n := len(h.shards); n > 0 {
-		for _, e := range b.entries[b.spilled:] {
+		for _, e := range b.entries {
 			if s := e.fingerprint.Shard(h.ShardBits); s <= h.shards[n-1] {
 				return fmt.Errorf("series %s of shard %d comes after shard %d", e.labels, s, h.shards[n-1])
 			}
@@ -164,7 +164,7 @@ func (b *Builder) check() error {
 
 // order sorts the new series by (shard, metric, labels) and joins those that came several times.
 func (b *Builder) order() {
-	bits, added := b.header.ShardBits, b.entries[b.spilled:]
+	bits, added := b.header.ShardBits, b.entries
 	slices.SortFunc(added, func(x, y entry) int {
 		if c := cmp.Compare(x.fingerprint.Shard(bits), y.fingerprint.Shard(bits)); c != 0 {
 			return c
@@ -183,7 +183,7 @@ func (b *Builder) order() {
 		kept = append(kept, e)
 	}
 	clear(added[len(kept):])
-	b.entries = b.entries[:b.spilled+len(kept)]
+	b.entries = kept
 }
 
 func joinChunks(a, b []chunk.Chunk) []chunk.Chunk {
@@ -219,19 +219,4 @@ func (b *Builder) writeRow(e *entry, ordinal uint32) error {
 	}
 	b.row = row
 	return b.tables.set(b.key, row)
-}
-
-// keepLabels leaves of the series whose rows are written, from one on, only what the index needs:
-// their labels, in memory of their own, so that what they were given in can go.
-func (b *Builder) keepLabels(from int) {
-	entries, size := b.entries[from:], 0
-	for _, e := range entries {
-		size += len(e.labels)
-	}
-	text := make([]byte, 0, size)
-	for i := range entries {
-		e, at := &entries[i], len(text)
-		text = append(text, e.labels...)
-		e.labels, e.metric, e.chunks = text[at:len(text):len(text)], nil, nil
-	}
 }

@@ -219,7 +219,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 		}},
 		{"flush", func() {
 			f := h.StartFlush(math.MaxInt64)
-			require.NoError(b, f.Series(func(chunk.Series) error { return nil }))
+			require.NoError(b, f.Series(nil, func(chunk.Series) error { return nil }))
 			f.Abort()
 		}},
 	} {

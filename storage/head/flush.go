@@ -106,10 +106,10 @@ func (b *batch) split(at **closed, before int64) {
 	*at = next
 }
 
-// Series calls fn for each series with samples aside, its chunks by their start, each within one
-// slot. They are fn's to keep. An error of fn ends it and is returned.
-func (f *Flush) Series(fn func(chunk.Series) error) error {
-	g := gather{head: f.head, sel: series.Selector{Mint: math.MinInt64, Maxt: math.MaxInt64}}
+// Series calls fn for each series of the shards, nil for all, with samples aside, its chunks by
+// their start, each within one slot. They are fn's to keep. An error of fn ends it and is returned.
+func (f *Flush) Series(shards *series.ShardSet, fn func(chunk.Series) error) error {
+	g := gather{head: f.head, sel: series.Selector{Mint: math.MinInt64, Maxt: math.MaxInt64, Shards: shards}}
 	for number, p := range *f.head.pages.Load() {
 		if p == nil {
 			continue
@@ -133,6 +133,9 @@ func (g *gather) flushed(p *page, first uint32) {
 	defer p.mu.Unlock()
 	for j := range uint32(pageSeries) {
 		st := &p.mu.state[j]
+		if st.closed == nil || !g.sel.Shards.Has(st.fp) {
+			continue
+		}
 		var chunks []chunk.Chunk
 		for c := st.closed; c != nil; c = c.next {
 			if c.flushing {

@@ -242,7 +242,7 @@ func flushSome(t *testing.T, h *head.Head, src *source, want, flushed model) {
 	f := h.StartFlush(before)
 	require.Empty(t, h.Append(src.frame(100, want)))
 	taken := model{}
-	require.NoError(t, f.Series(func(s chunk.Series) error {
+	require.NoError(t, f.Series(nil, func(s chunk.Series) error {
 		for _, c := range s.Chunks {
 			requireOneSlot(t, c)
 			require.Less(t, c.MaxT, before)
