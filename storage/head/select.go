@@ -138,7 +138,7 @@ func (g *gather) wanted(p *page, j uint32) bool {
 	if from, to, ok := p.openRange(j); ok && from <= maxt && to >= mint {
 		return true
 	}
-	for c := st.closed; c != nil; c = c.next {
+	for c := range p.closed(j) {
 		if c.overlaps(mint, maxt) {
 			return true
 		}
@@ -162,10 +162,10 @@ func (g *gather) measure(p *page, ids []uint32) (size int64, chunks int, some bo
 			continue
 		}
 		st := &p.mu.state[j]
-		for c := st.closed; c != nil; c = c.next {
+		for c := range p.closed(j) {
 			if c.overlaps(g.sel.Mint, g.sel.Maxt) {
 				chunks++
-				size += chunkBytes + int64(len(c.data))
+				size += chunkBytes + int64(c.size())
 			}
 		}
 		if n := p.mu.cells[j].open.Size(); n > 0 {
@@ -195,7 +195,7 @@ func (g *gather) appendChunks(dst []chunk.Chunk, p *page, j uint32) []chunk.Chun
 		c, g.arena = p.snapshot(j, g.arena)
 		dst = append(dst, c)
 	}
-	for c := st.closed; c != nil; c = c.next {
+	for c := range p.closed(j) {
 		if c.overlaps(mint, maxt) {
 			dst = append(dst, c.chunk())
 		}
