@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -52,16 +53,66 @@ type Entry struct {
 func (m *Mem) Add(entries ...Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var scratch []byte
+	var (
+		scratch []byte
+		last    []lastLabel // of the series before
+		all     run
+	)
 	for _, e := range entries {
 		scratch = scratch[:0]
+		i := 0
 		for label, value := range e.Labels.All() {
-			n := m.pairLocked(label, value)
-			m.mu.pairs.at(n).add(e.ID)
-			scratch = binary.AppendUvarint(scratch, uint64(n))
+			if i == len(last) {
+				last = append(last, lastLabel{})
+			}
+			l := &last[i]
+			i++
+			if !bytes.Equal(l.value, value) || !bytes.Equal(l.name, label) {
+				m.addRunLocked(l)
+				*l = lastLabel{name: label, value: value, pair: m.pairLocked(label, value)}
+			}
+			if !l.extend(e.ID) {
+				m.addRunLocked(l)
+				l.run = run{e.ID, e.ID + 1}
+			}
+			scratch = binary.AppendUvarint(scratch, uint64(l.pair))
 		}
 		*m.placeLocked(e.ID) = string(scratch)
-		m.mu.all.add(e.ID)
+		if !all.extend(e.ID) {
+			m.mu.all.addRun(all)
+			all = run{e.ID, e.ID + 1}
+		}
+	}
+	for i := range last {
+		m.addRunLocked(&last[i])
+	}
+	m.mu.all.addRun(all)
+}
+
+// lastLabel is a label of a series that is being added. The next one, which mostly is its neighbour in
+// every sense, has the same label more often than not: it need not be looked up again, and its number
+// only makes a run longer.
+type lastLabel struct {
+	name, value []byte
+	pair        uint32
+	run
+}
+
+// run is the numbers from from to to, to not included.
+type run struct{ from, to uint32 }
+
+// extend makes the run longer by a number; false if that does not follow on it.
+func (r *run) extend(id uint32) bool {
+	if r.from == r.to || r.to != id {
+		return false
+	}
+	r.to++
+	return true
+}
+
+func (m *Mem) addRunLocked(l *lastLabel) {
+	if l.from < l.to {
+		m.mu.pairs.at(l.pair).addRun(l.run)
 	}
 }
 

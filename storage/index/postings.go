@@ -45,6 +45,23 @@ func (p *postings) add(id uint32) {
 	}
 }
 
+// addRun adds numbers none of which is in.
+func (p *postings) addRun(r run) {
+	if n := r.to - r.from; p.many == nil && len(p.few)+int(n) <= shortPostings || n == 1 {
+		for ; r.from < r.to; r.from++ {
+			p.add(r.from)
+		}
+		return
+	}
+	if p.many == nil {
+		p.many = &bitmap{set: roaring.BitmapOf(p.few...), length: uint32(len(p.few))}
+		p.few = nil
+	}
+	p.many.own().AddRange(uint64(r.from), uint64(r.to))
+	p.many.length += r.to - r.from
+	p.many.optimize()
+}
+
 // remove takes id out; it must be in.
 func (p *postings) remove(id uint32) {
 	if p.many == nil {
