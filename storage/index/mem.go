@@ -19,11 +19,9 @@ type Mem struct {
 		pairs   pairs
 		names   []name
 		numbers map[string]uint32 // of names
-		sets    [][]string        // by page and place: the labels of a series as uvarint pair numbers
+		sets    sets
 	}
 }
-
-const setPage = 1024
 
 // name is a label name with its labels. Names stay for good: there are few.
 type name struct {
@@ -77,7 +75,7 @@ func (m *Mem) Add(entries ...Entry) {
 			}
 			scratch = binary.AppendUvarint(scratch, uint64(l.pair))
 		}
-		*m.placeLocked(e.ID) = string(scratch)
+		m.mu.sets.put(e.ID, scratch)
 		if !all.extend(e.ID) {
 			m.mu.all.addRun(all)
 			all = run{e.ID, e.ID + 1}
@@ -116,18 +114,6 @@ func (m *Mem) addRunLocked(l *lastLabel) {
 	}
 }
 
-// placeLocked is where the set of a number is kept. Pages that no number needs are not made.
-func (m *Mem) placeLocked(id uint32) *string {
-	for int(id/setPage) >= len(m.mu.sets) {
-		m.mu.sets = append(m.mu.sets, nil)
-	}
-	page := &m.mu.sets[id/setPage]
-	if *page == nil {
-		*page = make([]string, setPage)
-	}
-	return &(*page)[id%setPage]
-}
-
 // pairLocked returns the number of a label, which is new if need be.
 func (m *Mem) pairLocked(label, value []byte) uint32 {
 	number, ok := m.mu.numbers[string(label)]
@@ -155,16 +141,15 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 		if !m.mu.all.has(id) {
 			continue
 		}
-		set := m.setLocked(id)
-		*m.placeLocked(id) = ""
 		m.mu.all.remove(id)
-		for n := range pairNumbers(set) {
+		for n := range pairNumbers(m.mu.sets.get(id)) {
 			p := m.mu.pairs.at(n)
 			p.remove(id)
 			if p.len() == 0 {
 				poorer[p.name] = true
 			}
 		}
+		m.mu.sets.put(id, nil)
 	}
 	for number := range poorer {
 		owner := &m.mu.names[number]
@@ -180,15 +165,8 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 	}
 }
 
-func (m *Mem) setLocked(id uint32) string {
-	if int(id/setPage) >= len(m.mu.sets) || m.mu.sets[id/setPage] == nil {
-		return ""
-	}
-	return m.mu.sets[id/setPage][id%setPage]
-}
-
 // pairNumbers yields the numbers in a set.
-func pairNumbers(set string) func(yield func(uint32) bool) {
+func pairNumbers(set []byte) func(yield func(uint32) bool) {
 	return func(yield func(uint32) bool) {
 		var n uint32
 		shift := 0
@@ -219,7 +197,7 @@ func (r Reader) Close() { r.m.mu.RUnlock() }
 
 // AppendLabels appends the label bytes of a series to dst, nothing if it is not in the index.
 func (r Reader) AppendLabels(dst series.Labels, id uint32) series.Labels {
-	for n := range pairNumbers(r.m.setLocked(id)) {
+	for n := range pairNumbers(r.m.mu.sets.get(id)) {
 		p := r.m.mu.pairs.at(n)
 		dst = series.AppendPair(dst, r.m.mu.names[p.name].text, p.value)
 	}
