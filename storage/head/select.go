@@ -95,6 +95,9 @@ const seriesBytes = 2 * 56
 const chunkBytes = 56
 
 func (g *gather) page(p *page, ids []uint32) error {
+	if err := g.take(0); err != nil {
+		return err
+	}
 	size, chunks, some := g.measure(p, ids)
 	if !some {
 		return nil

@@ -394,7 +394,7 @@ func TestHostileQueries(t *testing.T) {
 	t.Logf("64 attacks at once: %v", many)
 	t.Logf("peak memory: %d MiB of %d", limit.peak()>>20, hostileLimit>>20)
 	for _, l := range []latencies{one, many} {
-		require.Less(t, l.p99(), 5*time.Second, "writes do not wait for queries")
+		require.Less(t, l.p99(), 10*time.Second, "writes do not wait for queries")
 	}
 	require.Zero(t, limit.kills(t))
 	select {
