@@ -150,7 +150,9 @@ func (q *labelQuerier) hold(s chunk.Series, hints *promstorage.SelectHints, ms [
 	return q.account.Take(w.of(len(s.Labels), n, steps, size), selector)
 }
 
-func isHistogram(e chunk.Encoding) bool { return e >= chunk.Histogram && e <= chunk.FloatHistogramST }
+func isHistogram(e chunk.Encoding) bool {
+	return e != chunk.XOR && e != chunk.XOR2 && e != chunk.Decimal
+}
 
 // weight is that of a selector, by its matchers.
 func (q *queryable) weight(ms []*labels.Matcher) *weight {
