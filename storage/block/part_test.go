@@ -229,11 +229,11 @@ func TestAgainstModel(t *testing.T) {
 					for range 25 {
 						requireSelect(t, p, db, m, randomSelector(r, meta.Part.Start))
 						ms := randomMatchers(r)
-						names, err := p.LabelNames(db, ms...)
+						names, err := p.LabelNames(db, series.Selector{Matchers: ms})
 						require.NoError(t, err)
 						require.Equal(t, m.labelNames(ms), names, "%v", ms)
 						name := modelNames[r.IntN(len(modelNames))]
-						values, err := p.LabelValues(db, name, ms...)
+						values, err := p.LabelValues(db, name, series.Selector{Matchers: ms})
 						require.NoError(t, err)
 						require.Equal(t, m.labelValues(name, ms), values, "%s %v", name, ms)
 					}

@@ -35,7 +35,7 @@ func (n *Node) Reload() error {
 // apply puts a checked file in force.
 func (n *Node) apply(f *File) {
 	n.file.Store(f)
-	_ = n.limits.Set(f.Barograph.Limits.options()) // They were checked when the file was loaded.
+	_ = n.limits.Set(n.limitOptions(f)) // They were checked when the file was loaded.
 	setGCPercent(f.Runtime.GoGC)
 	if l := n.cfg.LogLevel; l != nil && f.Runtime.LogLevel != "" {
 		_ = l.Set(f.Runtime.LogLevel) // It was checked when the file was loaded.
