@@ -68,7 +68,7 @@ func newDifferential(t *testing.T, seed uint64) *differential {
 	d := &differential{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1))}
 	d.store = &fixedStore{}
 	d.store.fill(d.rng)
-	var features []string
+	features := []string{"promql-experimental-functions"}
 	for _, f := range []string{"promql-delayed-name-removal", "use-start-timestamps", "type-and-unit-labels"} {
 		if d.rng.IntN(4) == 0 {
 			features = append(features, f)
@@ -235,14 +235,18 @@ func (d *differential) expr(depth int) string {
 	case 5:
 		return d.aggregation(d.selector())
 	case 11:
-		return d.aggregation(d.scalar(d.pick(d.function(), d.selector())))
+		inner := d.pick(d.function(), d.selector())
+		for range 1 + d.rng.IntN(3) {
+			inner = d.values(inner)
+		}
+		return d.aggregation(inner)
 	case 6:
 		return d.aggregation(d.expr(depth - 1))
 	case 7:
 		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "-", "*", "/", ">", "== bool", "or", "and on (g)", "unless"), d.expr(depth-1))
 	case 8:
 		if d.rng.IntN(2) == 0 {
-			return d.scalar(d.pick(d.function(), d.selector()))
+			return d.values(d.pick(d.function(), d.selector()))
 		}
 		return fmt.Sprintf("%s %s %s", d.expr(depth-1), d.pick("+", "/", "> bool", "<=", "%", "^"), d.pick("2", "0", "-1.5", "scalar(gauge{g=\"a\"})"))
 	case 9:
@@ -265,7 +269,7 @@ func (d *differential) aggregation(inner string) string {
 // scalar returns operations with numbers.
 func (d *differential) scalar(inner string) string {
 	op := d.pick("+", "-", "*", "/", "%", "^", ">", "<", ">=", "<=", "==", "!=", "> bool", "< bool", "== bool", "!= bool", "atan2")
-	number := d.pick("0", "1", "2.5", "-3", "Inf", "NaN", "(8)", "1e308")
+	number := d.pick("0", "1", "2.5", "-3", "Inf", "NaN", "(8)", "1e308", "(2 ^ 10 * pi())", "time()", "(time() % 60)")
 	if inner = "(" + inner + ")"; d.rng.IntN(3) == 0 {
 		inner = d.scalar(inner)
 	}
@@ -276,9 +280,33 @@ func (d *differential) scalar(inner string) string {
 }
 
 func (d *differential) function() string {
-	return d.pick("rate", "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time",
-		"max_over_time", "count_over_time", "last_over_time", "present_over_time", "changes", "resets", "deriv") +
-		"(" + d.metric() + "[" + d.window() + "]" + d.modifier() + ")"
+	window := d.metric() + "[" + d.window() + "]" + d.modifier()
+	switch d.rng.IntN(10) {
+	case 0:
+		return fmt.Sprintf("quantile_over_time(%s, %s)", d.pick("0.5", "0", "1", "0.9", "2", "time() / 5000"), window)
+	case 1:
+		return fmt.Sprintf("predict_linear(%s, %s)", window, d.pick("60", "-3600", "1e9"))
+	case 2:
+		return fmt.Sprintf("double_exponential_smoothing(%s, %s)", window, d.pick("0.5, 0.1", "0.9, 0.9", "0.1, 1"))
+	case 3:
+		return "timestamp(" + d.selector() + ")"
+	}
+	return d.pick("rate", "rate", "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time",
+		"max_over_time", "count_over_time", "last_over_time", "first_over_time", "present_over_time", "changes", "resets",
+		"deriv", "stddev_over_time", "stdvar_over_time", "mad_over_time") + "(" + window + ")"
+}
+
+// values are operations on each value of an expression.
+func (d *differential) values(inner string) string {
+	switch d.rng.IntN(4) {
+	case 0:
+		return d.pick("abs", "ceil", "floor", "round", "sqrt", "exp", "ln", "log2", "log10", "sgn", "sin", "cosh", "atan", "deg", "rad", "-", "+") +
+			"(" + inner + ")"
+	case 1:
+		return fmt.Sprintf(d.pick("clamp(%s, -10, 40)", "clamp(%s, 2, 1)", "clamp_min(%s, 3)", "clamp_max(%s, 2 * 3)", "round(%s, 0.3)",
+			"clamp_max(%s, time())", "round(%s, -0)"), inner)
+	}
+	return d.scalar(inner)
 }
 
 func (d *differential) window() string {
@@ -354,13 +382,19 @@ func randomSamples(rng *rand.Rand, metric string) []series.Sample {
 	if rng.IntN(2) == 0 {
 		grid, jitter = 5_000, 0
 	}
+	even := rng.IntN(3) == 0 // A sample at each interval, which steps may be multiples of.
+	if even {
+		interval, grid, jitter = []int64{5_000, 10_000, 15_000, 60_000}[rng.IntN(4)], 1, 0
+	}
 	counter := strings.HasSuffix(metric, "_total") || metric == "lat_bucket" || rng.IntN(3) == 0
+	resets := []int{40, 1000}[rng.IntN(2)]
+	stale := rng.IntN(2) == 0
 	odd, starts, v, st := rng.IntN(4) == 0, rng.IntN(5) == 0, 0.0, int64(0)
 	for t := rng.Int64N(interval); t < 3_600_000; t += interval + rng.Int64N(jitter+1) {
 		switch {
-		case rng.IntN(30) == 0:
+		case !even && rng.IntN(30) == 0:
 			t += rng.Int64N(900_000)
-		case rng.IntN(40) == 0:
+		case rng.IntN(resets) == 0:
 			v, st = 0, t/grid*grid
 		}
 		s := series.Sample{T: t / grid * grid}
@@ -377,7 +411,7 @@ func randomSamples(rng *rand.Rand, metric string) []series.Sample {
 		if odd && rng.IntN(10) == 0 {
 			s.V = []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), math.MaxFloat64, 1e-300, 0}[rng.IntN(7)]
 		}
-		if rng.IntN(25) == 0 {
+		if stale && rng.IntN(25) == 0 {
 			s.V = math.Float64frombits(value.StaleNaN)
 		}
 		if metric == "mixed" && rng.IntN(3) == 0 {

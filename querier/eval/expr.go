@@ -26,11 +26,12 @@ type Mode struct {
 type Expr struct {
 	mode     Mode
 	selector *parser.VectorSelector
-	function *function // nil is the selector's current value
-	window   int64     // of the function, in milliseconds
-	seconds  float64   // the window in seconds
+	function *function
+	kernel   kernel  // of the function
+	window   int64   // of the function, in milliseconds
+	seconds  float64 // the window in seconds
 	arg      parser.Expr
-	scalars  []*scalarOp // what is done to the values of each series, in this order
+	mappings []*mapping // what is done to the values of each series, in this order
 
 	op       partial.Op // 0 is none
 	without  bool
@@ -147,7 +148,7 @@ func match(e parser.Expr, mode Mode, once bool) *Expr {
 			x.op, x.without, x.grouping = op, n.Without, n.Grouping
 			return x
 		}
-	case *parser.Call, *parser.BinaryExpr:
+	case *parser.Call, *parser.BinaryExpr, *parser.UnaryExpr:
 		if !mode.DelayedNames {
 			return matchSeries(e, mode, once)
 		}
@@ -157,33 +158,21 @@ func match(e parser.Expr, mode Mode, once bool) *Expr {
 
 // matchSeries matches what gives one series for each that it reads.
 func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
-	x := &Expr{mode: mode}
-	switch n := e.(type) {
-	case *parser.BinaryExpr:
-		op, side := matchScalar(n)
-		if op == nil {
-			return nil
-		}
-		if x = matchSeries(side, mode, once); x != nil {
-			x.scalars = append(x.scalars, op)
+	if p, ok := e.(*parser.ParenExpr); ok {
+		return matchSeries(p.Expr, mode, once)
+	}
+	if m, inner := matchMapping(e); m != nil {
+		x := matchSeries(inner, mode, once)
+		if x != nil {
+			x.mappings = append(x.mappings, m)
 		}
 		return x
-	case *parser.VectorSelector:
-		x.selector = n
-	case *parser.Call:
-		f := functions[n.Func.Name]
-		if f == nil || len(n.Args) != 1 || f.counter && mode.TypeUnit {
-			return nil
-		}
-		m, ok := n.Args[0].(*parser.MatrixSelector)
-		if !ok || m.Range <= 0 || m.Range%time.Millisecond != 0 {
-			return nil
-		}
-		x.selector, _ = m.VectorSelector.(*parser.VectorSelector)
-		x.function, x.window, x.seconds, x.arg = f, m.Range.Milliseconds(), m.Range.Seconds(), m
 	}
-	if s := x.selector; s == nil || s.Anchored || s.Smoothed || s.OriginalOffset%time.Millisecond != 0 ||
-		s.Timestamp != nil && !once {
+	x := &Expr{mode: mode}
+	if !x.matchSelector(e) {
+		return nil
+	}
+	if s := x.selector; s.Anchored || s.Smoothed || s.OriginalOffset%time.Millisecond != 0 || s.Timestamp != nil && !once {
 		return nil
 	}
 	return x
@@ -191,7 +180,7 @@ func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 
 // dropsName reports whether results lose the name of their series.
 func (x *Expr) dropsName() bool {
-	return x.function != nil && !x.function.keepsName || slices.ContainsFunc(x.scalars, (*scalarOp).dropsName)
+	return !x.function.keepsName || slices.ContainsFunc(x.mappings, func(m *mapping) bool { return !m.keepsName })
 }
 
 // Grid is the times at which an expression is evaluated, in milliseconds.
@@ -211,7 +200,7 @@ func (x *Expr) offset(g Grid) int64 {
 
 // reach is how long before the end of its window a step looks.
 func (x *Expr) reach(lookback int64) int64 {
-	if x.function == nil {
+	if x.function.current {
 		return lookback
 	}
 	return x.window

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -144,7 +143,7 @@ func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
 		if err := r.count(s, w, values); err != nil {
 			return nil, err
 		}
-		if s.kept = s.points > 0 && x.applyScalars(values); !s.kept {
+		if s.kept = s.points > 0 && w.applyMappings(x, values); !s.kept {
 			continue
 		}
 		if x.op == 0 {
@@ -169,15 +168,8 @@ func (r *run) count(s *input, w *work, values []float64) error {
 		}
 	}
 	samples, reads, widest := int64(s.points), int64(s.points), int32(0)
-	if r.expr.function != nil {
-		samples, reads = 0, 0
-		seen := int32(0)
-		for i, hi := range w.hi {
-			lo := w.lo[i]
-			samples += int64(hi - lo)
-			reads += int64(hi - max(lo, seen))
-			seen, widest = hi, max(widest, hi-lo)
-		}
+	if !r.expr.function.current {
+		samples, reads, widest = w.seen, w.fresh, w.widest
 	}
 	r.samples.Add(samples)
 	r.reads.Add(reads)
@@ -185,14 +177,6 @@ func (r *run) count(s *input, w *work, values []float64) error {
 		return ErrTooManySamples
 	}
 	return nil
-}
-
-// applyScalars reports whether any value is left.
-func (x *Expr) applyScalars(values []float64) bool {
-	for _, op := range x.scalars {
-		op.apply(values)
-	}
-	return len(x.scalars) == 0 || slices.ContainsFunc(values, func(v float64) bool { return !partial.IsAbsent(v) })
 }
 
 // result merges what the workers have done. Groups come in the order of the first of their series
@@ -256,7 +240,7 @@ func (r *run) assemble(values [][]float64) *Result {
 
 // annotate says which metrics don't look like counters though they were taken for such.
 func (r *run) annotate(res *Result) {
-	if f := r.expr.function; f == nil || !f.counter {
+	if !r.expr.function.counter {
 		return
 	}
 	last := ""
@@ -284,28 +268,13 @@ func looksLikeCounter(name string) bool {
 }
 
 func (x *Expr) want(p *Params) want {
-	w := want{stale: x.function == nil, starts: x.mode.StartTimes}
+	w := want{stale: x.function.current, starts: x.mode.StartTimes}
 	w.mint, w.maxt = x.Times(p.Grid, p.Lookback)
-	return w
-}
-
-func newWork(x *Expr, g Grid, lookback int64) *work {
-	w := &work{
-		lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
-		window: x.reach(lookback), seconds: x.seconds,
-	}
-	for i := range w.ends {
-		w.ends[i] = g.Start + int64(i)*g.Step - x.offset(g)
-	}
 	return w
 }
 
 // eval computes the values of the series that is loaded.
 func (w *work) eval(x *Expr, out []float64) {
 	w.place()
-	if x.function == nil {
-		w.current(out)
-		return
-	}
-	x.function.kernel(w, out)
+	x.kernel(w, out)
 }
