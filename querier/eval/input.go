@@ -22,6 +22,7 @@ type inputs struct {
 	list   []input
 	groups []series.Labels // the labels of results
 	most   int             // samples of the largest series
+	named  bool            // All have the same name.
 }
 
 // inputBytes is what a series takes here, beside what the selection took for it; groupBytes the
@@ -60,7 +61,7 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 		in.most = max(in.most, samples)
 		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i})
 	}
-	in.groups = g.groups
+	in.groups, in.named = g.groups, g.seen && !g.ambiguous
 	if g.ambiguous && hasTwins(in.list) {
 		return nil, ErrFallback
 	}

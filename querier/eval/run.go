@@ -255,6 +255,9 @@ func (r *run) annotate(res *Result) {
 		if last = string(name); !looksLikeCounter(last) {
 			r.expr.annotate(last, &res.Annotations)
 		}
+		if r.named {
+			return
+		}
 	}
 }
 

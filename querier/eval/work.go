@@ -42,14 +42,32 @@ func newWork(x *Expr, g Grid, lookback int64) *work {
 
 // place finds what each step sees: samples within (end - window, end].
 func (w *work) place() {
+	w.seen, w.fresh, w.widest = 0, 0, 0
 	w.even = stretch{}
 	if !w.placeEvenly() {
 		w.placeEach()
 	}
-	w.seen, w.fresh, w.widest = 0, 0, 0
+	even := w.even
+	if even.to <= even.from {
+		w.measure(0, len(w.ends))
+		return
+	}
+	w.measure(0, even.from+1)
+	inside := int64(even.to - even.from - 1) // All as wide as the one before.
+	width := int(w.hi[even.from] - w.lo[even.from])
+	w.seen += inside * int64(width)
+	w.fresh += inside * int64(min(width, even.stride))
+	w.measure(even.to, len(w.ends))
+}
+
+// measure counts what the steps see.
+func (w *work) measure(from, to int) {
 	before := int32(0)
-	for i, hi := range w.hi {
-		lo := w.lo[i]
+	if from > 0 {
+		before = w.hi[from-1]
+	}
+	for i := from; i < to; i++ {
+		lo, hi := w.lo[i], w.hi[i]
 		w.seen += int64(hi - lo)
 		w.fresh += int64(hi - max(lo, before))
 		w.widest = max(w.widest, hi-lo)
@@ -93,19 +111,30 @@ func (w *work) placeEvenly() bool {
 		return false
 	}
 	// How many samples lie up to the borders of the first step, if they went on for ever.
-	hi := floorDiv(w.ends[0]-times[0], distance) + 1
-	lo := floorDiv(w.ends[0]-w.window-times[0], distance) + 1
-	for i := range w.ends {
-		w.lo[i], w.hi[i] = int32(min(max(lo, 0), int64(n))), int32(min(max(hi, 0), int64(n)))
-		lo, hi = lo+stride, hi+stride
-	}
-	lo, hi = lo-stride*int64(steps), hi-stride*int64(steps)
-	w.even = stretch{
-		from: int(min(max(0, (-lo+stride-1)/stride), int64(steps))), stride: int(stride),
-		to: int(min(max(0, floorDiv(int64(n)-hi, stride)+1), int64(steps))),
-	}
-	w.even.to = max(w.even.to, w.even.from)
+	w.spread(floorDiv(w.ends[0]-w.window-times[0], distance)+1, floorDiv(w.ends[0]-times[0], distance)+1, stride)
 	return true
+}
+
+// spread places windows from the borders of the first one. Those of the even stretch lie within the
+// samples; before it they begin and after it they end where there are none.
+func (w *work) spread(lo, hi, stride int64) {
+	n, steps := int64(len(w.times)), int64(len(w.ends))
+	from := min(max(0, (-lo+stride-1)/stride), steps)
+	to := min(max(from, floorDiv(n-hi, stride)+1), steps)
+	w.even = stretch{from: int(from), to: int(to), stride: int(stride)}
+	clamp := func(from, to int64) {
+		for i := from; i < to; i++ {
+			w.lo[i] = int32(min(max(lo+i*stride, 0), n))
+			w.hi[i] = int32(min(max(hi+i*stride, 0), n))
+		}
+	}
+	clamp(0, from)
+	los, his := w.lo[from:to], w.hi[from:to]
+	for i := range los {
+		los[i] = int32(lo + (from+int64(i))*stride)
+		his[i] = int32(hi + (from+int64(i))*stride)
+	}
+	clamp(to, steps)
 }
 
 func floorDiv(a, b int64) int64 {

@@ -49,7 +49,10 @@ func TestEvenWindowsAreThoseOfEach(t *testing.T) {
 				require.Equal(t, w.lo[i], lo[i])
 			}
 		}
-		s := w.even
+		s, each := w.even, *w
+		each.measure(0, len(w.ends))
+		w.place()
+		require.Equal(t, []int64{each.seen, each.fresh, int64(each.widest)}, []int64{w.seen, w.fresh, int64(w.widest)})
 		for i := s.from + 1; i < s.to; i++ {
 			require.EqualValues(t, s.stride, lo[i]-lo[i-1])
 			require.EqualValues(t, s.stride, hi[i]-hi[i-1])
