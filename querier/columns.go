@@ -29,6 +29,8 @@ type vectorizer struct {
 	owner  bool // of the source's account
 	mode   eval.Mode
 	query  promql.Query
+	root   parser.Expr  // the whole of the query
+	answer *eval.Result // of the whole, when that was evaluated
 	// What to add to promql's statistics, which are of the series that were put in.
 	samples, newSamples, series int64
 }
@@ -74,6 +76,10 @@ func (v *vectorizer) rewrite(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	v.root = stmt.Expr
+	for p, ok := v.root.(*parser.ParenExpr); ok; p, ok = v.root.(*parser.ParenExpr) {
+		v.root = p.Expr
+	}
 	return eval.Rewrite(&stmt.Expr, v.mode, func(x *eval.Expr, at parser.Expr, once bool) (parser.Expr, error) {
 		g := grid
 		if once {
@@ -82,6 +88,7 @@ func (v *vectorizer) rewrite(ctx context.Context) error {
 		return v.replace(ctx, x, at, eval.Params{
 			Grid: g, Lookback: stmt.LookbackDelta.Milliseconds(),
 			Workers: runtime.GOMAXPROCS(0), MaxSamples: v.source.engine.opts.MaxSamples,
+			Points: at == v.root,
 		}, int64(grid.Steps/g.Steps))
 	})
 }
@@ -113,13 +120,17 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 		return nil, fmt.Errorf("expanding series: %w", err) // promql's words.
 	}
 	v.source.engine.metrics.columnar.WithLabelValues("computed").Inc()
-	points := int64(0)
-	for _, s := range res.Series {
-		points += int64(s.Points)
+	v.samples += res.Samples * repeat
+	v.newSamples += res.NewSamples
+	v.series += int64(res.Read)
+	if p.Points {
+		v.answer = res
+		return nil, nil
 	}
-	v.samples += (res.Samples - points) * repeat
-	v.newSamples += res.NewSamples - points
-	v.series += int64(res.Read - len(res.Series))
+	points := res.Total() // promql counts those as well.
+	v.samples -= points * repeat
+	v.newSamples -= points
+	v.series -= int64(len(res.Series))
 
 	m := &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: "computed"}
 	v.source.computed[m] = res
@@ -186,7 +197,7 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 func computedBytes(r *eval.Result) int64 {
 	n := int64(0)
 	for _, s := range r.Series {
-		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes)
+		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes) + int64(len(s.Points))*pointBytes
 	}
 	return n
 }

@@ -23,7 +23,8 @@ func TestPartsOverColumns(t *testing.T) {
 		"topk(1, rate(up[1m]))":                         1,
 		"sum(rate(up[1m] @ 400))":                       1,
 		"max_over_time(sum(up)[2m:1m])":                 0, // Subqueries have steps of their own.
-		"up":                                            0, // Nothing would be gained.
+		"up":                                            1,
+		"absent(up)":                                    0, // Nothing would be gained.
 		"sum(deriv(up[1m]))":                            1,
 		"rate(up[1m] smoothed)":                         0,
 		"histogram_quantile(.9, sum(rate(up[1m])))":     1,

@@ -114,6 +114,9 @@ func errorText(err error) string {
 
 func (d *differential) compare() {
 	expr := d.expr(3)
+	if d.rng.IntN(40) == 0 {
+		expr = d.selector()
+	}
 	align := d.pickGrid()
 	start := (d.rng.Int64N(4_000_000) - 200_000) / align * align
 	ask := func(e *querier.Engine) (*querier.Result, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/stats"
 )
 
 // query is a promql query that waits for its turn, is known to the active file while it runs, and
@@ -34,17 +35,34 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	e.active.begin(slot, q.text, time.Now())
 	defer e.active.end(slot)
 	defer q.columns.finish()
-	if err := q.columns.rewrite(ctx); err != nil {
+	if err := q.evaluate(ctx); err != nil {
 		return &promql.Result{Err: e.explain(err)}
+	}
+	if res := q.columns.result(); res != nil {
+		return res
 	}
 	res := q.Query.Exec(ctx)
 	res.Err = e.explain(res.Err)
 	return res
 }
 
+// evaluate has columns evaluate what they can. Its time counts as promql's own does.
+func (q *query) evaluate(ctx context.Context) error {
+	if q.columns == nil {
+		return nil
+	}
+	for _, timing := range []stats.QueryTiming{stats.ExecTotalTime, stats.EvalTotalTime, stats.InnerEvalTime} {
+		timer, inner := q.Stats().Timers.GetSpanTimer(ctx, timing)
+		defer timer.Finish()
+		ctx = inner
+	}
+	return q.columns.rewrite(ctx)
+}
+
 // Close gives the query's memory back.
 func (q *query) Close() {
 	q.Query.Close()
+	q.columns.release()
 	q.account.close()
 }
 

@@ -47,12 +47,16 @@ type Replace func(x *Expr, at parser.Expr, once bool) (parser.Expr, error)
 
 // Rewrite calls replace with the largest parts of the expression that can be computed here, and
 // puts what it returns in their place. The expression has been preprocessed by promql. Subqueries
-// are left alone: they have steps of their own.
+// are left alone: they have steps of their own. A selector is a part where it is all there is; else
+// nothing would be gained.
 func Rewrite(root *parser.Expr, mode Mode, replace Replace) error {
 	if !allowed(*root, mode) {
 		return nil
 	}
 	r := rewriter{mode: mode, replace: replace}
+	if s, ok := (*root).(*parser.VectorSelector); ok && !mode.DelayedNames {
+		return r.apply(matchSeries(s, mode, false), root, false)
+	}
 	return r.visit(root, false)
 }
 
@@ -61,13 +65,20 @@ type rewriter struct {
 	replace Replace
 }
 
+func (r *rewriter) apply(x *Expr, e *parser.Expr, once bool) error {
+	if x == nil {
+		return nil
+	}
+	with, err := r.replace(x, *e, once)
+	if with != nil && err == nil {
+		*e = with
+	}
+	return err
+}
+
 func (r *rewriter) visit(e *parser.Expr, once bool) error {
 	if x := match(*e, r.mode, once); x != nil {
-		with, err := r.replace(x, *e, once)
-		if with != nil && err == nil {
-			*e = with
-		}
-		return err
+		return r.apply(x, e, once)
 	}
 	switch n := (*e).(type) {
 	case *parser.StepInvariantExpr:

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/util/annotations"
 	"golang.org/x/sync/errgroup"
 
@@ -27,6 +28,8 @@ type Params struct {
 	// the run. Take may be called by several goroutines.
 	Hold func(chunk.Series) error
 	Take func(bytes int64) error
+	// Points asks for results as points, in place of values.
+	Points bool
 }
 
 // Result is what an expression was evaluated to.
@@ -39,13 +42,15 @@ type Result struct {
 	// Samples counts those that all steps have seen, each time that they were; NewSamples each
 	// once where windows overlap. They are what the engine's statistics count.
 	Samples, NewSamples int64
+
+	slabs []*slab // of the points
 }
 
-// Series is one of the results: a value for each step, or partial.Absent.
+// Series is one of the results, in one of two forms.
 type Series struct {
 	Labels series.Labels
-	Values []float64
-	Points int // Values that are there.
+	Values []float64       // One for each step, or partial.Absent.
+	Points []promql.FPoint // Those that are there, with Params.Points.
 }
 
 // Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
@@ -60,9 +65,15 @@ func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result,
 		return nil, err
 	}
 	if err := r.work(ctx); err != nil {
+		r.release()
 		return nil, err
 	}
-	return r.result()
+	res, err := r.result()
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	return res, nil
 }
 
 // run is an evaluation under way.
@@ -72,6 +83,7 @@ type run struct {
 	params  *Params
 	order   []int32
 	pieces  [][]done // Of each worker, by group.
+	writers []points // Of each worker.
 	points  atomic.Int64
 	samples atomic.Int64
 	reads   atomic.Int64
@@ -82,6 +94,7 @@ type done struct {
 	group  int32
 	column *partial.Column
 	values []float64 // without an aggregation
+	points []promql.FPoint
 }
 
 // seriesPerWorker is from how many series on it pays to share work.
@@ -95,10 +108,16 @@ func (r *run) workers() int {
 func (r *run) takeAll() error {
 	steps := r.params.Grid.Steps
 	n, workers := int64(len(r.groups)), int64(r.workers())
-	column := int64(steps) * 8
-	if r.expr.op != 0 {
+	column, point := int64(steps)*8, int64(0)
+	if r.params.Points {
+		point = int64(steps) * pointBytes
+	}
+	switch {
+	case r.expr.op != 0:
 		n = min(n+workers, int64(len(r.list)))
-		column = partial.Bytes(r.expr.op, steps)
+		column = partial.Bytes(r.expr.op, steps) + point
+	case r.params.Points:
+		column = point
 	}
 	const sampleBytes = 2 * (8 + 8 + 4) // Slices grow to twice of what they need.
 	return r.params.Take(n*column + workers*(int64(r.most)*sampleBytes+int64(steps)*32))
@@ -107,7 +126,7 @@ func (r *run) takeAll() error {
 // work splits the series between workers.
 func (r *run) work(ctx context.Context) error {
 	workers := r.workers()
-	r.pieces = make([][]done, workers)
+	r.pieces, r.writers = make([][]done, workers), make([]points, workers)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
 		piece := r.order[i*len(r.order)/workers : (i+1)*len(r.order)/workers]
@@ -117,7 +136,7 @@ func (r *run) work(ctx context.Context) error {
 					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
 				}
 			}()
-			r.pieces[i], err = r.piece(ctx, piece)
+			r.pieces[i], err = r.piece(ctx, piece, &r.writers[i])
 			return err
 		})
 	}
@@ -125,7 +144,7 @@ func (r *run) work(ctx context.Context) error {
 }
 
 // piece evaluates some of the series.
-func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
+func (r *run) piece(ctx context.Context, piece []int32, to *points) ([]done, error) {
 	x, g := r.expr, r.params.Grid
 	w := newWork(x, g, r.params.Lookback)
 	want := x.want(r.params)
@@ -144,6 +163,10 @@ func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
 			return nil, err
 		}
 		if s.kept = s.points > 0 && w.applyMappings(x, values); !s.kept {
+			continue
+		}
+		if x.op == 0 && r.params.Points {
+			out = append(out, done{group: s.group, points: to.add(values, g)})
 			continue
 		}
 		if x.op == 0 {
@@ -177,65 +200,6 @@ func (r *run) count(s *input, w *work, values []float64) error {
 		return ErrTooManySamples
 	}
 	return nil
-}
-
-// result merges what the workers have done. Groups come in the order of the first of their series
-// that has a value.
-func (r *run) result() (*Result, error) {
-	values := make([][]float64, len(r.groups))
-	var last *done
-	finish := func() (ok bool) {
-		if ok = true; last != nil && last.column != nil {
-			values[last.group], ok = last.column.Finish()
-		}
-		return ok
-	}
-	for _, piece := range r.pieces {
-		for i := range piece {
-			d := &piece[i]
-			if d.column == nil {
-				values[d.group] = d.values
-				continue
-			}
-			if last != nil && last.group == d.group {
-				if !last.column.Merge(d.column) {
-					return nil, ErrFallback
-				}
-				continue
-			}
-			if !finish() {
-				return nil, ErrFallback
-			}
-			last = d
-		}
-	}
-	if !finish() {
-		return nil, ErrFallback
-	}
-	return r.assemble(values), nil
-}
-
-func (r *run) assemble(values [][]float64) *Result {
-	res := &Result{
-		Grid: r.params.Grid, Read: len(r.list),
-		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
-	}
-	r.annotate(res)
-	for _, s := range r.list {
-		vs := values[s.group]
-		if !s.kept || vs == nil {
-			continue
-		}
-		values[s.group] = nil // Once is enough.
-		out := Series{Labels: r.groups[s.group], Values: vs}
-		for _, v := range vs {
-			if !partial.IsAbsent(v) {
-				out.Points++
-			}
-		}
-		res.Series = append(res.Series, out)
-	}
-	return res
 }
 
 // annotate says which metrics don't look like counters though they were taken for such.
