@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/merge"
 )
 
 // result returns the query's result where columns have given all of it, as promql would: a vector
@@ -33,7 +34,7 @@ func answerVector(r *eval.Result) promql.Vector {
 	out := make(promql.Vector, len(r.Series))
 	builder := labels.NewScratchBuilder(8)
 	for i, s := range r.Series {
-		out[i] = promql.Sample{Metric: s.Labels.Labels(&builder), T: r.Grid.Start, F: s.Points[0].F}
+		out[i] = promql.Sample{Metric: merge.Labels(&builder, s.Labels), T: r.Grid.Start, F: s.Points[0].F}
 	}
 	return out
 }
@@ -42,7 +43,7 @@ func answerMatrix(r *eval.Result) promql.Matrix {
 	out := make(promql.Matrix, len(r.Series))
 	builder := labels.NewScratchBuilder(8)
 	for i, s := range r.Series {
-		out[i] = promql.Series{Metric: s.Labels.Labels(&builder), Floats: s.Points}
+		out[i] = promql.Series{Metric: merge.Labels(&builder, s.Labels), Floats: s.Points}
 	}
 	slices.SortFunc(out, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
 	return out

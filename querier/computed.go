@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/merge"
 )
 
 // computedSet gives what was computed to promql as series.
@@ -28,7 +29,7 @@ func (s *computedSet) Next() bool {
 
 func (s *computedSet) At() promstorage.Series {
 	c := &s.result.Series[s.next-1]
-	return &computedSeries{labels: c.Labels.Labels(&s.builder), values: c.Values, grid: s.result.Grid}
+	return &computedSeries{labels: merge.Labels(&s.builder, c.Labels), values: c.Values, grid: s.result.Grid}
 }
 
 func (s *computedSet) Err() error                        { return nil }

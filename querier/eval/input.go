@@ -74,6 +74,7 @@ type grouper struct {
 	index  map[string]int32
 	groups []series.Labels
 	key    series.Labels
+	space  series.Labels // for the labels of groups
 
 	meta, scratch series.Labels // the reserved labels of the first series
 	seen          bool
@@ -100,7 +101,13 @@ func (g *grouper) group(ls series.Labels) int32 {
 		}
 		g.index[string(g.key)] = int32(len(g.groups))
 	}
-	g.groups = append(g.groups, slices.Clone(g.key))
+	const spaceBytes = 32 << 10
+	if len(g.key) > cap(g.space)-len(g.space) {
+		g.space = make(series.Labels, 0, max(spaceBytes, len(g.key)))
+	}
+	from := len(g.space)
+	g.space = append(g.space, g.key...)
+	g.groups = append(g.groups, g.space[from:len(g.space):len(g.space)])
 	return int32(len(g.groups) - 1)
 }
 

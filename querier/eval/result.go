@@ -2,24 +2,18 @@ package eval
 
 import "github.com/barograph-db/barograph/querier/partial"
 
-// result merges what the workers have done. Groups come in the order of the first of their series
-// that has a value.
+// result merges what the workers have done.
 func (r *run) result() (*Result, error) {
-	found := make([]done, len(r.groups))
 	var last *done
 	finish := func() (ok bool) {
-		if ok = true; last != nil && last.column != nil {
-			found[last.group].values, ok = last.column.Finish()
+		if ok = true; last != nil {
+			r.found[last.group].Values, ok = last.column.Finish()
 		}
 		return ok
 	}
 	for _, piece := range r.pieces {
 		for i := range piece {
 			d := &piece[i]
-			if d.column == nil {
-				found[d.group] = *d
-				continue
-			}
 			if last != nil && last.group == d.group {
 				if !last.column.Merge(d.column) {
 					return nil, ErrFallback
@@ -35,28 +29,29 @@ func (r *run) result() (*Result, error) {
 	if !finish() {
 		return nil, ErrFallback
 	}
-	return r.assemble(found), nil
+	return r.assemble(), nil
 }
 
-func (r *run) assemble(found []done) *Result {
+// assemble puts results in the order of the first series of each that has a value.
+func (r *run) assemble() *Result {
 	res := &Result{
-		Grid: r.params.Grid, Read: len(r.list),
+		Grid: r.params.Grid, Read: len(r.list), Series: make([]Series, 0, len(r.found)),
 		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
 	}
 	r.annotate(res)
 	var to points
 	for _, s := range r.list {
-		d := &found[s.group]
-		if !s.kept || d.values == nil && d.points == nil {
+		out := r.found[s.group]
+		if !s.kept || out.Values == nil && out.Points == nil {
 			continue
 		}
-		out := Series{Labels: r.groups[s.group], Values: d.values, Points: d.points}
-		if *d = (done{}); r.params.Points && out.Points == nil { // Once is enough.
+		r.found[s.group] = Series{} // Once is enough.
+		if out.Labels = r.groups[s.group]; r.params.Points && out.Points == nil {
 			out.Points, out.Values = to.add(out.Values, res.Grid), nil
 		}
 		res.Series = append(res.Series, out)
 	}
-	r.writers = append(r.writers, to)
+	res.slabs = to.slabs
 	for _, p := range r.writers {
 		res.slabs = append(res.slabs, p.slabs...)
 	}

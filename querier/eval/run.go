@@ -82,7 +82,8 @@ type run struct {
 	expr    *Expr
 	params  *Params
 	order   []int32
-	pieces  [][]done // Of each worker, by group.
+	found   []Series // By group; without labels.
+	pieces  [][]done // Of each worker, by group; with an aggregation.
 	writers []points // Of each worker.
 	points  atomic.Int64
 	samples atomic.Int64
@@ -93,8 +94,6 @@ type run struct {
 type done struct {
 	group  int32
 	column *partial.Column
-	values []float64 // without an aggregation
-	points []promql.FPoint
 }
 
 // seriesPerWorker is from how many series on it pays to share work.
@@ -126,6 +125,7 @@ func (r *run) takeAll() error {
 // work splits the series between workers.
 func (r *run) work(ctx context.Context) error {
 	workers := r.workers()
+	r.found = make([]Series, len(r.groups))
 	r.pieces, r.writers = make([][]done, workers), make([]points, workers)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
@@ -165,13 +165,13 @@ func (r *run) piece(ctx context.Context, piece []int32, to *points) ([]done, err
 		if s.kept = s.points > 0 && w.applyMappings(x, values); !s.kept {
 			continue
 		}
-		if x.op == 0 && r.params.Points {
-			out = append(out, done{group: s.group, points: to.add(values, g)})
-			continue
-		}
-		if x.op == 0 {
-			out = append(out, done{group: s.group, values: values})
-			values = make([]float64, g.Steps)
+		if x.op == 0 { // The group has no other series.
+			if r.params.Points {
+				r.found[s.group].Points = to.add(values, g)
+			} else {
+				r.found[s.group].Values = values
+				values = make([]float64, g.Steps)
+			}
 			continue
 		}
 		if len(out) == 0 || out[len(out)-1].group != s.group {
