@@ -186,7 +186,7 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 func computedBytes(r *eval.Result) int64 {
 	n := int64(0)
 	for _, s := range r.Series {
-		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes)
+		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Floats))*(8+pointBytes) + s.HistogramBytes()
 	}
 	return n
 }

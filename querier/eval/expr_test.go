@@ -33,7 +33,12 @@ func TestRewriteFindsTheLargestParts(t *testing.T) {
 		"sum(8 * (rate(m[5m])))":                    {"sum(8 * (rate(m[5m])))"},
 		"m > 0":                                     {"m > 0"},
 		"sum(m) / sum(n)":                           {"sum(m)", "sum(n)"},
-		"topk(2, rate(m[5m]))":                      {"rate(m[5m])"},
+		"topk(2, rate(m[5m]))":                      {"topk(2, rate(m[5m]))"},
+		"topk(2 + time() % 3, m)":                   {"topk(2 + time() % 3, m)"},
+		"topk(scalar(sum(m)), n)":                   {"sum(m)"},
+		"stddev by (a) (m > 0)":                     {"stddev by (a) (m > 0)"},
+		"quantile(-(1 / 2), m)":                     {"quantile(-(1 / 2), m)"},
+		"quantile(1 atan2 2, rate(m[5m]))":          {"rate(m[5m])"},
 		"histogram_quantile(0.9, sum(rate(m[5m])))": {"sum(rate(m[5m]))"},
 		"sum(abs(rate(m[5m])))":                     {"rate(m[5m])"},
 		"rate(m[5m] @ 30)":                          {"rate(m[5m] @ 30.000)"},
@@ -64,6 +69,8 @@ func TestFeaturesNarrowWhatIsFound(t *testing.T) {
 		"sum by (__name__) (m)":       nil,
 		"sum(m) * on (__type__) n":    nil,
 		`count_values("__unit__", m)`: nil,
+		"topk(2, m)":                  {"topk(2, m)"},
+		"topk(2, rate(m[5m]))":        nil,
 	} {
 		require.Equal(t, want, parts(t, text, Mode{DelayedNames: true}), text)
 	}
