@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -25,11 +26,30 @@ func hasHistograms(c *chunk.Chunk) bool {
 	return false
 }
 
+// overlap reports whether chunks overlap. What is known of a histogram's counter reset depends, there
+// and only there, on how its series is read: step by step as the engine does, or once.
+func overlap(chunks []chunk.Chunk) bool {
+	end := int64(math.MinInt64)
+	for _, c := range chunks {
+		if c.MinT <= end {
+			return true
+		}
+		end = c.MaxT
+	}
+	return false
+}
+
 // takesHistograms reports whether series with histograms can be evaluated here. Their kernels are
-// the engine's own functions; what else is done to each series is for floats.
+// the engine's own functions; what else is done to each series is for floats. Where buckets are
+// skipped, hints on counter resets depend on the engine's way of reading, but rates have none.
 func (x *Expr) takesHistograms() bool {
-	return len(x.scalars) == 0 && !x.mode.StartTimes &&
-		(x.function == nil || !x.mode.DelayedNames && len(x.call.Args) == 1)
+	switch {
+	case len(x.scalars) > 0 || x.mode.StartTimes:
+		return false
+	case x.function == nil:
+		return true
+	}
+	return !x.mode.DelayedNames && len(x.call.Args) == 1 && (x.function.counter || !x.selector.SkipHistogramBuckets)
 }
 
 // mixed evaluates series that have histograms, and maybe floats, sample by sample: it reads them as

@@ -61,6 +61,9 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 			}
 			samples += c.Samples
 		}
+		if mixed && overlap(s.Chunks) {
+			return nil, ErrFallback
+		}
 		in.most = max(in.most, samples)
 		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i, mixed: mixed})
 	}
