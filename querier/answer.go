@@ -25,7 +25,7 @@ func (v *vectorizer) result() *promql.Result {
 		res.Value = answerMatrix(v.answer)
 	}
 	if s := v.query.Stats(); s != nil && s.Samples != nil {
-		s.Samples.UpdatePeak(int(v.answer.Total()))
+		s.Samples.UpdatePeak(int(v.answer.Count()))
 	}
 	return res
 }
@@ -34,7 +34,12 @@ func answerVector(r *eval.Result) promql.Vector {
 	out := make(promql.Vector, len(r.Series))
 	builder := labels.NewScratchBuilder(8)
 	for i, s := range r.Series {
-		out[i] = promql.Sample{Metric: merge.Labels(&builder, s.Labels), T: r.Grid.Start, F: s.Points[0].F}
+		out[i] = promql.Sample{Metric: merge.Labels(&builder, s.Labels), T: r.Grid.Start}
+		if len(s.HPoints) > 0 {
+			out[i].H = s.HPoints[0].H
+		} else {
+			out[i].F = s.Points[0].F
+		}
 	}
 	return out
 }
@@ -43,7 +48,7 @@ func answerMatrix(r *eval.Result) promql.Matrix {
 	out := make(promql.Matrix, len(r.Series))
 	builder := labels.NewScratchBuilder(8)
 	for i, s := range r.Series {
-		out[i] = promql.Series{Metric: merge.Labels(&builder, s.Labels), Floats: s.Points}
+		out[i] = promql.Series{Metric: merge.Labels(&builder, s.Labels), Floats: s.Points, Histograms: s.HPoints}
 	}
 	slices.SortFunc(out, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
 	return out

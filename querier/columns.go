@@ -127,7 +127,7 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 		v.answer = res
 		return nil, nil
 	}
-	points := res.Total() // promql counts those as well.
+	points := res.Count() // promql counts those as well.
 	v.samples -= points * repeat
 	v.newSamples -= points
 	v.series -= int64(len(res.Series))
@@ -197,7 +197,11 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 func computedBytes(r *eval.Result) int64 {
 	n := int64(0)
 	for _, s := range r.Series {
-		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes) + int64(len(s.Points))*pointBytes
+		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Floats))*(8+pointBytes) + int64(len(s.Points))*pointBytes
+		n += s.HistogramBytes()
+		for _, p := range s.HPoints {
+			n += pointBytes + int64(p.H.Size())
+		}
 	}
 	return n
 }

@@ -19,6 +19,7 @@ type want struct {
 	mint, maxt int64
 	stale      bool // Stale markers are kept.
 	starts     bool // Start timestamps count, so chunks that have them can't be read.
+	histograms bool // Histograms can be read.
 }
 
 // skips reports whether the chunk is outside of the times.

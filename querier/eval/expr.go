@@ -8,8 +8,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
-
-	"github.com/barograph-db/barograph/querier/partial"
 )
 
 // Mode is the features of the engine that change results.
@@ -31,11 +29,10 @@ type Expr struct {
 	window   int64   // of the function, in milliseconds
 	seconds  float64 // the window in seconds
 	arg      parser.Expr
+	call     *parser.Call
 	mappings []*mapping // what is done to the values of each series, in this order
 
-	op       partial.Op // 0 is none
-	without  bool
-	grouping []string
+	aggregation
 }
 
 // Matchers of the series that the expression reads.
@@ -145,18 +142,11 @@ func reserved[S ~string | ~[]byte](name S) bool {
 	return false
 }
 
-var ops = map[parser.ItemType]partial.Op{
-	parser.SUM: partial.Sum, parser.AVG: partial.Avg, parser.MIN: partial.Min,
-	parser.MAX: partial.Max, parser.COUNT: partial.Count, parser.GROUP: partial.Group,
-}
-
 // match returns nil for what is not known here.
 func match(e parser.Expr, mode Mode, once bool) *Expr {
 	switch n := e.(type) {
 	case *parser.AggregateExpr:
-		x := matchSeries(n.Expr, mode, once)
-		if op := ops[n.Op]; x != nil && op != 0 {
-			x.op, x.without, x.grouping = op, n.Without, n.Grouping
+		if x := matchSeries(n.Expr, mode, once); x != nil && x.matchAggregation(n) {
 			return x
 		}
 	case *parser.Call, *parser.BinaryExpr, *parser.UnaryExpr:

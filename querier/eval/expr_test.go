@@ -33,7 +33,12 @@ func TestRewriteFindsTheLargestParts(t *testing.T) {
 		"sum(8 * (rate(m[5m])))":                       {"sum(8 * (rate(m[5m])))"},
 		"m > 0":                                        {"m > 0"},
 		"sum(m) / sum(n)":                              {"sum(m)", "sum(n)"},
-		"topk(2, rate(m[5m]))":                         {"rate(m[5m])"},
+		"topk(2, rate(m[5m]))":                         {"topk(2, rate(m[5m]))"},
+		"topk(2 + time() % 3, m)":                      {"topk(2 + time() % 3, m)"},
+		"topk(scalar(sum(m)), n)":                      {"sum(m)"},
+		"stddev by (a) (m > 0)":                        {"stddev by (a) (m > 0)"},
+		"quantile(-(1 / 2), m)":                        {"quantile(-(1 / 2), m)"},
+		"quantile(1 atan2 2, rate(m[5m]))":             {"quantile(1 atan2 2, rate(m[5m]))"},
 		"histogram_quantile(0.9, sum(rate(m[5m])))":    {"sum(rate(m[5m]))"},
 		"sum(abs(rate(m[5m])))":                        {"sum(abs(rate(m[5m])))"},
 		"max(time() - timestamp(m))":                   {"max(time() - timestamp(m))"},
@@ -68,6 +73,8 @@ func TestRewriteFindsTheLargestParts(t *testing.T) {
 
 func TestFeaturesNarrowWhatIsFound(t *testing.T) {
 	for text, want := range map[string][]string{
+		"topk(2, m)":                  {"topk(2, m)"},
+		"topk(2, rate(m[5m]))":        nil,
 		"rate(m[5m])":                 nil, // Its series still have the names they are going to lose.
 		"sum(rate(m[5m]))":            {"sum(rate(m[5m]))"},
 		"sum by (__name__) (m)":       nil,

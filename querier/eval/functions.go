@@ -98,7 +98,7 @@ func (x *Expr) matchRange(n *parser.Call) bool {
 		}
 		numbers = append(numbers, number...)
 	}
-	if x.function, x.kernel = f, f.kernel; f.with != nil {
+	if x.call, x.function, x.kernel = n, f, f.kernel; f.with != nil {
 		x.kernel = f.with(numbers)
 	}
 	return x.selector != nil && x.kernel != nil

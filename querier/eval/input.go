@@ -14,6 +14,8 @@ type input struct {
 	group  int32
 	points int32 // Once evaluated: the steps with a value before operations with numbers.
 	kept   bool  // Some are left after these.
+	mixed  bool  // Some chunks have histograms.
+	floats bool  // Some of the steps have floats.
 }
 
 // inputs are all series of a selection and the groups that they belong to. Without an aggregation
@@ -50,16 +52,21 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 		if err := p.Take(bytes); err != nil {
 			return nil, err
 		}
-		samples := 0
+		samples, mixed := 0, false
 		for i := range s.Chunks {
 			c := &s.Chunks[i]
 			if !want.skips(c) && !want.reads(c) {
-				return nil, ErrFallback
+				if mixed = want.histograms && hasHistograms(c); !mixed {
+					return nil, ErrFallback
+				}
 			}
 			samples += c.Samples
 		}
+		if mixed && overlap(s.Chunks) {
+			return nil, ErrFallback
+		}
 		in.most = max(in.most, samples)
-		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i})
+		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i, mixed: mixed})
 	}
 	in.groups, in.named = g.groups, g.seen && !g.ambiguous
 	if g.ambiguous && hasTwins(in.list) {

@@ -28,6 +28,18 @@ type points struct {
 	free  []promql.FPoint // of the last slab
 }
 
+// draw makes points of the values of a series.
+func (p *points) draw(s *Series, g Grid) {
+	for i, h := range s.Histograms {
+		if h != nil {
+			s.HPoints = append(s.HPoints, promql.HPoint{T: g.Start + int64(i)*g.Step, H: h})
+			s.Floats[i] = partial.Absent
+		}
+	}
+	s.Points = p.add(s.Floats, g)
+	s.Values = partial.Values{}
+}
+
 // add returns the points of the values that are there.
 func (p *points) add(values []float64, g Grid) []promql.FPoint {
 	out := p.room(len(values))

@@ -1,85 +1,96 @@
 package eval
 
-import "github.com/barograph-db/barograph/querier/partial"
+import (
+	"github.com/prometheus/prometheus/promql"
 
-// result merges what the workers have done.
-func (r *run) result() (*Result, error) {
-	var last *done
-	finish := func() (ok bool) {
-		if ok = true; last != nil {
-			r.found[last.group].Values, ok = last.column.Finish()
-		}
-		return ok
-	}
-	for _, piece := range r.pieces {
-		for i := range piece {
-			d := &piece[i]
-			if last != nil && last.group == d.group {
-				if !last.column.Merge(d.column) {
-					return nil, ErrFallback
-				}
-				continue
-			}
-			if !finish() {
-				return nil, ErrFallback
-			}
-			last = d
-		}
-	}
-	if !finish() {
-		return nil, ErrFallback
-	}
-	return r.assemble(), nil
+	"github.com/barograph-db/barograph/querier/partial"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Series is one of the results: values, or points where Params.Points asks for these.
+type Series struct {
+	Labels series.Labels
+	partial.Values
+	Points  []promql.FPoint // Valid until the result is released.
+	HPoints []promql.HPoint
 }
 
-// assemble puts results in the order of the first series of each that has a value.
-func (r *run) assemble() *Result {
-	res := &Result{
-		Grid: r.params.Grid, Read: len(r.list), Series: make([]Series, 0, len(r.found)),
-		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
+// Count is how many values there are, a histogram counting for as many as it does in the engine.
+func (s *Series) Count() int64 {
+	n := int64(len(s.Points))
+	for _, p := range s.HPoints {
+		n += sizeOf(p.H)
 	}
-	r.annotate(res)
-	var to points
-	for _, s := range r.list {
-		out := r.found[s.group]
-		if !s.kept || out.Values == nil && out.Points == nil {
-			continue
+	for _, v := range s.Floats {
+		if !partial.IsAbsent(v) {
+			n++
 		}
-		r.found[s.group] = Series{} // Once is enough.
-		if out.Labels = r.groups[s.group]; r.params.Points && out.Points == nil {
-			out.Points, out.Values = to.add(out.Values, res.Grid), nil
-		}
-		res.Series = append(res.Series, out)
 	}
-	res.slabs = to.slabs
-	for _, p := range r.writers {
-		res.slabs = append(res.slabs, p.slabs...)
-	}
-	return res
-}
-
-// Total is the number of values that are there.
-func (r *Result) Total() int64 {
-	n := int64(0)
-	for _, s := range r.Series {
-		n += int64(len(s.Points))
-		for _, v := range s.Values {
-			if !partial.IsAbsent(v) {
-				n++
-			}
+	for _, h := range s.Histograms {
+		if h != nil {
+			n += sizeOf(h)
 		}
 	}
 	return n
 }
 
-// Release gives back the memory of the points, which are not to be used any more.
+// Count is that of all series.
+func (r *Result) Count() int64 {
+	n := int64(0)
+	for i := range r.Series {
+		n += r.Series[i].Count()
+	}
+	return n
+}
+
+// Release gives back the memory of points, which are not to be used any more.
 func (r *Result) Release() {
 	release(r.slabs)
 	r.slabs = nil
 }
 
+// add adds a series unless it has no value.
+func (r *Result) add(ls series.Labels, values partial.Values) {
+	if s := (Series{Labels: ls, Values: values}); s.Count() > 0 {
+		r.Series = append(r.Series, s)
+	}
+}
+
+// draw makes points of all values.
+func (r *Result) draw() {
+	var to points
+	for i := range r.Series {
+		to.draw(&r.Series[i], r.Grid)
+	}
+	r.slabs = append(r.slabs, to.slabs...)
+}
+
+// result returns what was evaluated without an aggregation, in the order of the series.
+func (r *run) result() *Result {
+	res := &Result{
+		Grid: r.params.Grid, Series: make([]Series, 0, len(r.found)), Read: len(r.list),
+		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
+	}
+	for _, p := range r.pieces {
+		res.Annotations.Merge(p.annos)
+		res.slabs = append(res.slabs, p.points.slabs...)
+	}
+	r.annotate(&res.Annotations)
+	for _, s := range r.list {
+		if s.kept {
+			out := r.found[s.group]
+			out.Labels = r.groups[s.group]
+			res.Series = append(res.Series, out)
+		}
+	}
+	return res
+}
+
+// release gives back the memory of points that did not become a result.
 func (r *run) release() {
-	for _, p := range r.writers {
-		release(p.slabs)
+	for _, p := range r.pieces {
+		if p != nil {
+			release(p.points.slabs)
+		}
 	}
 }

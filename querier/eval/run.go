@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/util/annotations"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/querier/partial"
 	"github.com/barograph-db/barograph/storage/chunk"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Params of one run.
@@ -46,34 +45,43 @@ type Result struct {
 	slabs []*slab // of the points
 }
 
-// Series is one of the results, in one of two forms.
-type Series struct {
-	Labels series.Labels
-	Values []float64       // One for each step, or partial.Absent.
-	Points []promql.FPoint // Those that are there, with Params.Points.
-}
-
 // Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
 // results don't refer to the set, and each has a value.
 func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result, error) {
-	in, err := x.gather(set, &p)
+	r, err := x.start(set, &p)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{expr: x, params: &p, inputs: in, order: in.byGroup()}
-	if err := r.takeAll(); err != nil {
-		return nil, err
+	if x.op == 0 {
+		if err := r.work(ctx); err != nil {
+			r.release()
+			return nil, err
+		}
+		return r.result(), nil
 	}
-	if err := r.work(ctx); err != nil {
-		r.release()
-		return nil, err
-	}
-	res, err := r.result()
+	part, err := r.part(ctx)
 	if err != nil {
-		r.release()
 		return nil, err
 	}
-	return res, nil
+	res, err := x.Finish(p.Grid, part)
+	if err == nil && p.Points {
+		res.draw()
+	}
+	return res, err
+}
+
+// start reads the set and holds the bytes of what is going to be allocated.
+func (x *Expr) start(set chunk.SeriesSet, p *Params) (*run, error) {
+	agg, ok := x.aggregate(p.Grid)
+	if !ok {
+		return nil, ErrFallback
+	}
+	in, err := x.gather(set, p)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{expr: x, params: p, agg: agg, inputs: in, order: in.byGroup()}
+	return r, r.takeAll()
 }
 
 // run is an evaluation under way.
@@ -81,13 +89,21 @@ type run struct {
 	*inputs
 	expr    *Expr
 	params  *Params
+	agg     partial.Aggregate
 	order   []int32
-	found   []Series // By group; without labels.
-	pieces  [][]done // Of each worker, by group; with an aggregation.
-	writers []points // Of each worker.
+	whole   bool     // No group is split between workers.
+	found   []Series // Without an aggregation, by group; without labels.
+	pieces  []*piece // Of each worker.
 	points  atomic.Int64
 	samples atomic.Int64
 	reads   atomic.Int64
+}
+
+// piece is what one worker has done.
+type piece struct {
+	groups []done
+	points points
+	annos  annotations.Annotations
 }
 
 // done is the state of a group as far as one worker has seen its series.
@@ -105,111 +121,185 @@ func (r *run) workers() int {
 
 // takeAll holds the bytes of what is going to be allocated: columns of samples and of results.
 func (r *run) takeAll() error {
-	steps := r.params.Grid.Steps
-	n, workers := int64(len(r.groups)), int64(r.workers())
-	column, point := int64(steps)*8, int64(0)
+	steps := int64(r.params.Grid.Steps)
+	value, workers := int64(8), int64(r.workers())
 	if r.params.Points {
-		point = int64(steps) * pointBytes
+		value = pointBytes
 	}
-	switch {
-	case r.expr.op != 0:
-		n = min(n+workers, int64(len(r.list)))
-		column = partial.Bytes(r.expr.op, steps) + point
-	case r.params.Points:
-		column = point
+	n := int64(len(r.groups)) * steps * value
+	if r.expr.op != 0 {
+		n = r.agg.Bytes(min(len(r.groups)+r.workers(), len(r.list)), len(r.list))
 	}
 	const sampleBytes = 2 * (8 + 8 + 4) // Slices grow to twice of what they need.
-	return r.params.Take(n*column + workers*(int64(r.most)*sampleBytes+int64(steps)*32))
+	return r.params.Take(n + workers*(int64(r.most)*sampleBytes+steps*32))
 }
 
 // work splits the series between workers.
 func (r *run) work(ctx context.Context) error {
-	workers := r.workers()
-	r.found = make([]Series, len(r.groups))
-	r.pieces, r.writers = make([][]done, workers), make([]points, workers)
+	bounds := r.split(r.workers())
+	r.pieces = make([]*piece, len(bounds)-1)
+	if r.expr.op == 0 {
+		r.found = make([]Series, len(r.groups))
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	for i := range workers {
-		piece := r.order[i*len(r.order)/workers : (i+1)*len(r.order)/workers]
+	for i := range r.pieces {
+		order := r.order[bounds[i]:bounds[i+1]]
 		g.Go(func() (err error) {
 			defer func() { // As in promql: a broken query must not take the node with it.
 				if p := recover(); p != nil {
 					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
 				}
 			}()
-			r.pieces[i], err = r.piece(ctx, piece, &r.writers[i])
+			r.pieces[i], err = r.piece(ctx, order)
 			return err
 		})
 	}
 	return g.Wait()
 }
 
+// split returns where the part of each worker begins, and the end.
+func (r *run) split(workers int) []int {
+	bounds := make([]int, workers+1)
+	for i := range bounds {
+		at := i * len(r.order) / workers
+		for r.whole && at > 0 && at < len(r.order) && r.list[r.order[at]].group == r.list[r.order[at-1]].group {
+			at++
+		}
+		bounds[i] = at
+	}
+	return bounds
+}
+
 // piece evaluates some of the series.
-func (r *run) piece(ctx context.Context, piece []int32, to *points) ([]done, error) {
+func (r *run) piece(ctx context.Context, order []int32) (*piece, error) {
 	x, g := r.expr, r.params.Grid
-	w := newWork(x, g, r.params.Lookback)
 	want := x.want(r.params)
-	var out []done
-	values := make([]float64, g.Steps)
-	for _, i := range piece {
+	e := &evaluator{run: r, want: want, work: newWork(x, g, r.params.Lookback), floats: make([]float64, g.Steps)}
+	out := &piece{}
+	for _, i := range order {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		s := &r.list[i]
-		if err := w.load(s.chunks, &want); err != nil {
+		values, err := e.eval(s)
+		if err != nil {
 			return nil, err
 		}
-		w.eval(x, values)
-		if err := r.count(s, w, values); err != nil {
-			return nil, err
-		}
-		if s.kept = s.points > 0 && w.applyMappings(x, values); !s.kept {
+		if s.kept = s.points > 0 && (s.mixed || e.work.applyMappings(x, values.Floats)); !s.kept {
 			continue
 		}
 		if x.op == 0 { // The group has no other series.
-			if r.params.Points {
-				r.found[s.group].Points = to.add(values, g)
-			} else {
-				r.found[s.group].Values = values
-				values = make([]float64, g.Steps)
+			if err := e.keep(&r.found[s.group], values, &out.points); err != nil {
+				return nil, err
 			}
 			continue
 		}
-		if len(out) == 0 || out[len(out)-1].group != s.group {
-			out = append(out, done{group: s.group, column: partial.NewColumn(x.op, g.Steps)})
+		if n := len(out.groups); n == 0 || out.groups[n-1].group != s.group {
+			out.groups = append(out.groups, done{group: s.group, column: r.agg.New()})
 		}
-		out[len(out)-1].column.Add(values)
+		if err := e.add(out.groups[len(out.groups)-1].column, s, values); err != nil {
+			return nil, err
+		}
+	}
+	if e.mixed != nil {
+		out.annos = e.mixed.annos
 	}
 	return out, nil
 }
 
-// count keeps the statistics and the limit on samples, which is that of the engine: it holds the
-// values of all series and the samples of one window.
+// evaluator evaluates one series after the other.
+type evaluator struct {
+	*run
+	want   want
+	work   *work
+	mixed  *mixed // Once there was a series with histograms.
+	floats []float64
+}
+
+// eval returns the values of a series, which stay valid until the next.
+func (e *evaluator) eval(s *input) (partial.Values, error) {
+	if s.mixed {
+		return e.evalMixed(s)
+	}
+	if err := e.work.load(s.chunks, &e.want); err != nil {
+		return partial.Values{}, err
+	}
+	e.work.eval(e.expr, e.floats)
+	return partial.Values{Floats: e.floats}, e.count(s, e.work, e.floats)
+}
+
+func (e *evaluator) evalMixed(s *input) (partial.Values, error) {
+	if e.mixed == nil {
+		e.mixed = newMixed(e.expr, e.params.Grid, e.params.Lookback, e.want)
+	}
+	values, err := e.mixed.eval(s, e.floats, e.params.Take)
+	if err == nil {
+		s.points = int32(e.mixed.points)
+		err = e.tally(e.mixed.tally)
+	}
+	return values, err
+}
+
+// keep makes values a result.
+func (e *evaluator) keep(to *Series, values partial.Values, points *points) error {
+	if err := e.params.Take(values.HistogramBytes()); err != nil {
+		return err
+	}
+	if to.Values = values; e.params.Points {
+		points.draw(to, e.params.Grid)
+		return nil
+	}
+	to.Histograms = slices.Clone(values.Histograms)
+	e.floats = make([]float64, len(e.floats))
+	return nil
+}
+
+// add adds a series to a column. The first with histograms makes the column hold about as much, and
+// what rounding took from it.
+func (e *evaluator) add(c *partial.Column, s *input, values partial.Values) error {
+	if values.Histograms != nil && !c.HasHistograms() {
+		if err := e.params.Take(2 * values.HistogramBytes()); err != nil {
+			return err
+		}
+	}
+	c.Add(s.labels, values)
+	return nil
+}
+
+// count keeps the statistics of a series without histograms.
 func (r *run) count(s *input, w *work, values []float64) error {
 	for _, v := range values {
 		if !partial.IsAbsent(v) {
 			s.points++
 		}
 	}
-	samples, reads, widest := int64(s.points), int64(s.points), int32(0)
+	s.floats = s.points > 0
+	t := tally{points: int64(s.points), samples: int64(s.points), reads: int64(s.points)}
 	if !r.expr.function.current {
-		samples, reads, widest = w.seen, w.fresh, w.widest
+		t.samples, t.reads, t.widest = w.seen, w.fresh, int64(w.widest)
 	}
-	r.samples.Add(samples)
-	r.reads.Add(reads)
-	if r.points.Add(int64(s.points))+int64(widest) > int64(r.params.MaxSamples) {
+	return r.tally(t)
+}
+
+// tally adds to the statistics and keeps the limit on samples, which is that of the engine: it holds
+// the values of all series and the samples of one window.
+func (r *run) tally(t tally) error {
+	r.samples.Add(t.samples)
+	r.reads.Add(t.reads)
+	if r.points.Add(t.points)+t.widest > int64(r.params.MaxSamples) {
 		return ErrTooManySamples
 	}
 	return nil
 }
 
 // annotate says which metrics don't look like counters though they were taken for such.
-func (r *run) annotate(res *Result) {
+func (r *run) annotate(to *annotations.Annotations) {
 	if !r.expr.function.counter {
 		return
 	}
 	last := ""
 	for _, s := range r.list {
-		if s.points == 0 {
+		if !s.floats {
 			continue
 		}
 		name := s.labels.Get(model.MetricNameLabel)
@@ -217,7 +307,7 @@ func (r *run) annotate(res *Result) {
 			continue
 		}
 		if last = string(name); !looksLikeCounter(last) {
-			r.expr.annotate(last, &res.Annotations)
+			r.expr.annotate(last, to)
 		}
 		if r.named {
 			return
@@ -235,7 +325,7 @@ func looksLikeCounter(name string) bool {
 }
 
 func (x *Expr) want(p *Params) want {
-	w := want{stale: x.function.current, starts: x.mode.StartTimes}
+	w := want{stale: x.function.current, starts: x.mode.StartTimes, histograms: x.takesHistograms()}
 	w.mint, w.maxt = x.Times(p.Grid, p.Lookback)
 	return w
 }
