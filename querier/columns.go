@@ -125,7 +125,7 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 	v.series += int64(res.Read)
 	if p.Points {
 		v.answer = res
-		return nil, nil
+		return at, nil
 	}
 	points := res.Count() // promql counts those as well.
 	v.samples -= points * repeat
@@ -143,8 +143,12 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 
 // evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept.
 func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
-	e, account := v.source.engine, v.source.account
-	name := selectorText(x.Matchers())
+	account := v.source.account
+	sides := x.Sides()
+	name := "the sides of an operation"
+	if sides == nil {
+		name = selectorText(x.Matchers())
+	}
 	var bytes, count atomic.Int64
 	p.Take = func(n int64) error {
 		err := account.take(n, name)
@@ -164,6 +168,15 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 		}
 		account.give(bytes.Load()-computedBytes(res), 0)
 	}()
+	if sides != nil {
+		return v.join(ctx, x, sides, p)
+	}
+	return v.read(ctx, x, p)
+}
+
+// read evaluates what reads series.
+func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params) (*eval.Result, error) {
+	e := v.source.engine
 	sel := series.Selector{Matchers: x.Matchers(), Take: p.Take}
 	sel.Mint, sel.Maxt = x.Times(p.Grid, p.Lookback)
 	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: sel.Matchers, Mint: sel.Mint, Maxt: sel.Maxt}, e.view), sel)
@@ -171,11 +184,35 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 		return nil, e.storageError(err)
 	}
 	set := merge.Sets(sets)
-	res, err = x.Run(ctx, set, p)
+	res, err := x.Run(ctx, set, p)
 	if closeErr := set.Close(); err == nil {
 		err = closeErr
 	}
 	return res, err
+}
+
+// join evaluates the sides of an operation and then itself.
+func (v *vectorizer) join(ctx context.Context, x *eval.Expr, sides []*eval.Expr, p eval.Params) (res *eval.Result, err error) {
+	done := make([]*eval.Result, 0, len(sides))
+	defer func() {
+		for _, side := range done {
+			counted := int64(0)
+			if err != nil {
+				counted = int64(side.Read)
+			}
+			v.source.account.give(computedBytes(side), counted)
+		}
+	}()
+	for _, side := range sides {
+		inner := p
+		inner.Points = false
+		r, err := v.evaluate(ctx, side, inner)
+		if err != nil {
+			return nil, err
+		}
+		done = append(done, r)
+	}
+	return x.Join(ctx, done[0], done[1], p)
 }
 
 // hold counts a series that was read.

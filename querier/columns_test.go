@@ -18,7 +18,7 @@ func TestPartsOverColumns(t *testing.T) {
 	w := Window{unix(300), unix(600), time.Minute}
 	for expr, parts := range map[string]float64{
 		"sum(rate(up[1m]))":                             1,
-		"sum(rate(up[1m])) / count(up)":                 2,
+		"sum(rate(up[1m])) / count(up)":                 1,
 		"rate(up[1m]) * 2":                              1,
 		"topk(1, rate(up[1m]))":                         1,
 		"sum(rate(up[1m] @ 400))":                       1,
@@ -95,5 +95,5 @@ func TestNothingHeldAfterExec(t *testing.T) {
 	require.NoError(t, res.Err)
 	require.Len(t, res.Value, 1)
 	require.Zero(t, e.memory.used.Load())
-	require.EqualValues(t, 2, testutil.ToFloat64(e.metrics.columnar.WithLabelValues("computed")))
+	require.EqualValues(t, 1, testutil.ToFloat64(e.metrics.columnar.WithLabelValues("computed")))
 }

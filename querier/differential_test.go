@@ -114,8 +114,13 @@ func errorText(err error) string {
 
 func (d *differential) compare() {
 	expr := d.expr(3)
-	if d.rng.IntN(40) == 0 {
+	switch d.rng.IntN(40) {
+	case 0:
 		expr = d.selector()
+	case 1, 2, 3:
+		expr = d.join(2)
+	case 4:
+		expr = d.aggregation(d.join(2))
 	}
 	align := d.pickGrid()
 	start := (d.rng.Int64N(4_000_000) - 200_000) / align * align
@@ -331,6 +336,28 @@ func (d *differential) function() string {
 	return d.pick("rate", "rate", "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time",
 		"max_over_time", "count_over_time", "last_over_time", "first_over_time", "present_over_time", "changes", "resets",
 		"deriv", "stddev_over_time", "stdvar_over_time", "mad_over_time") + "(" + window + ")"
+}
+
+// join is an operation between series.
+func (d *differential) join(depth int) string {
+	op := d.pick("+", "-", "*", "/", "/", "%", "^", ">", "<=", "==", "!=", "> bool", "!= bool", "atan2")
+	matching := d.pick("", "", "", " on (i)", " on (i, g)", " ignoring (g)", " ignoring (le)", " on ()", " on (g) group_left ()",
+		" on (g) group_right (le)", " on (i) group_left (g, le)", " ignoring (i) group_right (i)", " on (__name__, i)", " on (i) group_left (__name__)")
+	return fmt.Sprintf("(%s) %s%s (%s)", d.side(depth), op, matching, d.side(depth))
+}
+
+func (d *differential) side(depth int) string {
+	inner := d.pick(d.function(), d.selector(), d.selector())
+	switch {
+	case depth > 0 && d.rng.IntN(4) == 0:
+		inner = d.join(depth - 1)
+	case d.rng.IntN(4) == 0:
+		inner = d.aggregation(inner)
+	}
+	if d.rng.IntN(4) == 0 {
+		inner = d.values(inner)
+	}
+	return inner
 }
 
 // values are operations on each value of an expression.

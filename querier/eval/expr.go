@@ -24,6 +24,7 @@ type Mode struct {
 type Expr struct {
 	mode     Mode
 	selector *parser.VectorSelector
+	join     *join // in place of a selector
 	function *function
 	kernel   kernel  // of the function
 	window   int64   // of the function, in milliseconds
@@ -35,8 +36,13 @@ type Expr struct {
 	aggregation
 }
 
-// Matchers of the series that the expression reads.
-func (x *Expr) Matchers() []*labels.Matcher { return x.selector.LabelMatchers }
+// Matchers of the series that the expression reads itself.
+func (x *Expr) Matchers() []*labels.Matcher {
+	if x.selector == nil {
+		return nil
+	}
+	return x.selector.LabelMatchers
+}
 
 // Replace returns what to put in the place of at, which x is about; nil leaves it as it is. once is
 // for what is evaluated at the first step and goes for all of them.
@@ -52,7 +58,12 @@ func Rewrite(root *parser.Expr, mode Mode, replace Replace) error {
 	}
 	r := rewriter{mode: mode, replace: replace}
 	if s, ok := (*root).(*parser.VectorSelector); ok && !mode.DelayedNames {
-		return r.apply(matchSeries(s, mode, false), root, false)
+		x := matchSeries(s, mode, false)
+		if x == nil {
+			return nil
+		}
+		_, err := r.apply(x, root, false)
+		return err
 	}
 	return r.visit(root, false)
 }
@@ -62,20 +73,23 @@ type rewriter struct {
 	replace Replace
 }
 
-func (r *rewriter) apply(x *Expr, e *parser.Expr, once bool) error {
-	if x == nil {
-		return nil
-	}
+// apply reports whether x was replaced.
+func (r *rewriter) apply(x *Expr, e *parser.Expr, once bool) (bool, error) {
 	with, err := r.replace(x, *e, once)
-	if with != nil && err == nil {
-		*e = with
+	if with == nil || err != nil {
+		return false, err
 	}
-	return err
+	*e = with
+	return true, nil
 }
 
 func (r *rewriter) visit(e *parser.Expr, once bool) error {
 	if x := match(*e, r.mode, once); x != nil {
-		return r.apply(x, e, once)
+		done, err := r.apply(x, e, once)
+		if done || err != nil || x.join == nil {
+			return err
+		}
+		// What is in it may be computed by itself.
 	}
 	switch n := (*e).(type) {
 	case *parser.StepInvariantExpr:
@@ -168,6 +182,9 @@ func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 			x.mappings = append(x.mappings, m)
 		}
 		return x
+	}
+	if n, ok := e.(*parser.BinaryExpr); ok {
+		return matchJoin(n, mode, once)
 	}
 	x := &Expr{mode: mode}
 	if !x.matchSelector(e) {

@@ -11,6 +11,7 @@ import (
 type input struct {
 	labels series.Labels
 	chunks []chunk.Chunk
+	sides  [2]int32 // Without chunks: the series of each side of a join.
 	group  int32
 	points int32 // Once evaluated: the steps with a value before operations with numbers.
 	kept   bool  // Some are left after these.
@@ -69,7 +70,7 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i, mixed: mixed})
 	}
 	in.groups, in.named = g.groups, g.seen && !g.ambiguous
-	if g.ambiguous && hasTwins(in.list) {
+	if g.ambiguous && hasTwins(in.list, reserved[[]byte]) {
 		return nil, ErrFallback
 	}
 	return in, set.Err()
@@ -148,14 +149,14 @@ func appendReserved(dst, ls series.Labels) series.Labels {
 	return dst
 }
 
-// hasTwins reports whether series differ by nothing but reserved labels.
-func hasTwins(list []input) bool {
+// hasTwins reports whether series differ by nothing but labels that are not to count.
+func hasTwins(list []input, ignored func(name []byte) bool) bool {
 	seen := make(map[string]struct{}, len(list))
 	var key series.Labels
 	for _, in := range list {
 		key = key[:0]
 		for name, value := range in.labels.All() {
-			if !reserved(name) {
+			if ignored == nil || !ignored(name) {
 				key = series.AppendPair(key, name, value)
 			}
 		}

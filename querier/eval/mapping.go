@@ -90,17 +90,21 @@ func matchOperation(n *parser.BinaryExpr) (*mapping, parser.Expr) {
 	if compare := holds; !right {
 		holds = func(v, number float64) bool { return compare(number, v) }
 	}
-	if m.keepsName = !n.ReturnBool; m.keepsName {
-		m.do = func(v, number float64) float64 {
-			if holds(v, number) {
-				return v
-			}
-			return partial.Absent
-		}
-	} else {
-		m.do = func(v, number float64) float64 { return toNumber(holds(v, number)) }
-	}
+	m.do, m.keepsName = comparison(holds, n.ReturnBool), !n.ReturnBool
 	return m, side
+}
+
+// comparison keeps the left value where the condition holds, or says whether it does.
+func comparison(holds func(l, r float64) bool, asNumber bool) func(l, r float64) float64 {
+	if asNumber {
+		return func(l, r float64) float64 { return toNumber(holds(l, r)) }
+	}
+	return func(l, r float64) float64 {
+		if holds(l, r) {
+			return l
+		}
+		return partial.Absent
+	}
 }
 
 func toNumber(b bool) float64 {

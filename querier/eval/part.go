@@ -19,13 +19,14 @@ type Part struct {
 	Samples, NewSamples int64
 }
 
-// Aggregates reports whether the expression is an aggregation, and so can be computed in parts.
-func (x *Expr) Aggregates() bool { return x.op != 0 }
+// Aggregates reports whether the expression is an aggregation of series that it reads, and so can be
+// computed in parts.
+func (x *Expr) Aggregates() bool { return x.op != 0 && x.join == nil }
 
 // Part evaluates an aggregation over the set as far as it goes without other series. The part refers
 // to labels of the set until it is encoded or finished.
 func (x *Expr) Part(ctx context.Context, set chunk.SeriesSet, p Params) (*Part, error) {
-	r, err := x.start(set, &p)
+	r, err := x.start(&p, func() (*inputs, error) { return x.gather(set, &p) })
 	if err != nil {
 		return nil, err
 	}

@@ -48,10 +48,15 @@ type Result struct {
 // Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
 // results don't refer to the set, and each has a value.
 func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result, error) {
-	r, err := x.start(set, &p)
+	return x.run(ctx, &p, nil, func() (*inputs, error) { return x.gather(set, &p) })
+}
+
+func (x *Expr) run(ctx context.Context, p *Params, sides []*Result, gather func() (*inputs, error)) (*Result, error) {
+	r, err := x.start(p, gather)
 	if err != nil {
 		return nil, err
 	}
+	r.sides = sides
 	if x.op == 0 {
 		if err := r.work(ctx); err != nil {
 			r.release()
@@ -70,13 +75,13 @@ func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result,
 	return res, err
 }
 
-// start reads the set and holds the bytes of what is going to be allocated.
-func (x *Expr) start(set chunk.SeriesSet, p *Params) (*run, error) {
+// start finds the series and holds the bytes of what is going to be allocated.
+func (x *Expr) start(p *Params, gather func() (*inputs, error)) (*run, error) {
 	agg, ok := x.aggregate(p.Grid)
 	if !ok {
 		return nil, ErrFallback
 	}
-	in, err := x.gather(set, p)
+	in, err := gather()
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +94,7 @@ type run struct {
 	*inputs
 	expr    *Expr
 	params  *Params
+	sides   []*Result // of a join
 	agg     partial.Aggregate
 	order   []int32
 	whole   bool     // No group is split between workers.
@@ -218,7 +224,10 @@ type evaluator struct {
 
 // eval returns the values of a series, which stay valid until the next.
 func (e *evaluator) eval(s *input) (partial.Values, error) {
-	if s.mixed {
+	switch {
+	case e.sides != nil:
+		return e.evalPair(s)
+	case s.mixed:
 		return e.evalMixed(s)
 	}
 	if err := e.work.load(s.chunks, &e.want); err != nil {
@@ -268,11 +277,7 @@ func (e *evaluator) add(c *partial.Column, s *input, values partial.Values) erro
 
 // count keeps the statistics of a series without histograms.
 func (r *run) count(s *input, w *work, values []float64) error {
-	for _, v := range values {
-		if !partial.IsAbsent(v) {
-			s.points++
-		}
-	}
+	s.points = present(values)
 	s.floats = s.points > 0
 	t := tally{points: int64(s.points), samples: int64(s.points), reads: int64(s.points)}
 	if !r.expr.function.current {
@@ -325,6 +330,9 @@ func looksLikeCounter(name string) bool {
 }
 
 func (x *Expr) want(p *Params) want {
+	if x.selector == nil {
+		return want{}
+	}
 	w := want{stale: x.function.current, starts: x.mode.StartTimes, histograms: x.takesHistograms()}
 	w.mint, w.maxt = x.Times(p.Grid, p.Lookback)
 	return w

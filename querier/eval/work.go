@@ -27,9 +27,12 @@ type work struct {
 type stretch struct{ from, to, stride int }
 
 func newWork(x *Expr, g Grid, lookback int64) *work {
-	w := &work{
-		lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
-		step: g.Step, window: x.reach(lookback), offset: x.offset(g), seconds: x.seconds,
+	w := &work{}
+	if x.selector != nil {
+		*w = work{
+			lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
+			step: g.Step, window: x.reach(lookback), offset: x.offset(g), seconds: x.seconds,
+		}
 	}
 	for i := range w.ends {
 		w.ends[i] = g.Start + int64(i)*g.Step - w.offset
