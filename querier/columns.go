@@ -56,6 +56,7 @@ func (e *Engine) mode(opts promql.QueryOpts) eval.Mode {
 		DelayedNames: e.opts.has(featureDelayedNames),
 		StartTimes:   e.opts.has(featureStartTimes),
 		TypeUnit:     e.opts.has(featureTypeUnitLabels),
+		SubqueryStep: e.subqueryStep(),
 	}
 	if opts != nil && opts.UseStartTimestamps() != nil {
 		m.StartTimes = *opts.UseStartTimestamps()
@@ -144,9 +145,9 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 // evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept.
 func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
 	account := v.source.account
-	sides := x.Sides()
-	name := "the sides of an operation"
-	if sides == nil {
+	parts, inner := x.Inner(p)
+	name := "what an operation or a subquery is about"
+	if parts == nil {
 		name = selectorText(x.Matchers())
 	}
 	var bytes, count atomic.Int64
@@ -168,10 +169,37 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 		}
 		account.give(bytes.Load()-computedBytes(res), 0)
 	}()
-	if sides != nil {
-		return v.join(ctx, x, sides, p)
+	if parts == nil {
+		return v.read(ctx, x, p)
 	}
-	return v.read(ctx, x, p)
+	done, err := v.evaluateAll(ctx, parts, inner)
+	if err == nil {
+		res, err = x.Over(ctx, done, p)
+	}
+	for _, r := range done {
+		account.give(computedBytes(r), 0)
+		if err != nil {
+			account.give(0, int64(r.Read))
+		}
+	}
+	return res, err
+}
+
+// evaluateAll returns as many results as it came to.
+func (v *vectorizer) evaluateAll(ctx context.Context, parts []*eval.Expr, p eval.Params) ([]*eval.Result, error) {
+	var done []*eval.Result
+	for _, x := range parts {
+		if p.Grid.Steps == 0 {
+			done = append(done, &eval.Result{Grid: p.Grid})
+			continue
+		}
+		r, err := v.evaluate(ctx, x, p)
+		if err != nil {
+			return done, err
+		}
+		done = append(done, r)
+	}
+	return done, nil
 }
 
 // read evaluates what reads series.
@@ -189,30 +217,6 @@ func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params) (*ev
 		err = closeErr
 	}
 	return res, err
-}
-
-// join evaluates the sides of an operation and then itself.
-func (v *vectorizer) join(ctx context.Context, x *eval.Expr, sides []*eval.Expr, p eval.Params) (res *eval.Result, err error) {
-	done := make([]*eval.Result, 0, len(sides))
-	defer func() {
-		for _, side := range done {
-			counted := int64(0)
-			if err != nil {
-				counted = int64(side.Read)
-			}
-			v.source.account.give(computedBytes(side), counted)
-		}
-	}()
-	for _, side := range sides {
-		inner := p
-		inner.Points = false
-		r, err := v.evaluate(ctx, side, inner)
-		if err != nil {
-			return nil, err
-		}
-		done = append(done, r)
-	}
-	return x.Join(ctx, done[0], done[1], p)
 }
 
 // hold counts a series that was read.

@@ -22,7 +22,8 @@ func TestPartsOverColumns(t *testing.T) {
 		"rate(up[1m]) * 2":                              1,
 		"topk(1, rate(up[1m]))":                         1,
 		"sum(rate(up[1m] @ 400))":                       1,
-		"max_over_time(sum(up)[2m:1m])":                 0, // Subqueries have steps of their own.
+		"max_over_time(sum(up)[2m:1m])":                 1,
+		"absent_over_time(sum(up)[2m:1m])":              0,
 		"up":                                            1,
 		"absent(up)":                                    0, // Nothing would be gained.
 		"sum(deriv(up[1m]))":                            1,

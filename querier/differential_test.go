@@ -323,6 +323,9 @@ func (d *differential) scalar(inner string) string {
 
 func (d *differential) function() string {
 	window := d.metric() + "[" + d.window() + "]" + d.modifier()
+	if d.rng.IntN(12) == 0 {
+		window = d.subquery()
+	}
 	switch d.rng.IntN(10) {
 	case 0:
 		return fmt.Sprintf("quantile_over_time(%s, %s)", d.pick("0.5", "0", "1", "0.9", "2", "time() / 5000"), window)
@@ -336,6 +339,20 @@ func (d *differential) function() string {
 	return d.pick("rate", "rate", "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time",
 		"max_over_time", "count_over_time", "last_over_time", "first_over_time", "present_over_time", "changes", "resets",
 		"deriv", "stddev_over_time", "stdvar_over_time", "mad_over_time") + "(" + window + ")"
+}
+
+// subquery is a range, over what may have one in it.
+func (d *differential) subquery() string {
+	inner := d.pick(d.selector(), d.function(), "rate(req_total[5m])")
+	switch d.rng.IntN(5) {
+	case 0:
+		inner = d.aggregation(inner)
+	case 1:
+		inner = d.values(inner)
+	case 2:
+		inner = d.join(0)
+	}
+	return "(" + inner + ")" + d.pick("[5m:1m]", "[3m:17s]", "[20m:]", "[10m:90s]", "[1m:2m]", "[30s:30s]") + d.pick("", "", "", " offset 1m", " offset -13s", " @ 1500")
 }
 
 // join is an operation between series.

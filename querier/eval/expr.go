@@ -18,13 +18,16 @@ type Mode struct {
 	StartTimes bool
 	// TypeUnit is type-and-unit-labels.
 	TypeUnit bool
+	// SubqueryStep is the step of subqueries that don't say theirs.
+	SubqueryStep time.Duration
 }
 
 // Expr is a part of an expression that can be computed here.
 type Expr struct {
 	mode     Mode
 	selector *parser.VectorSelector
-	join     *join // in place of a selector
+	join     *join     // in place of a selector
+	subquery *subquery // in place of a selector
 	function *function
 	kernel   kernel  // of the function
 	window   int64   // of the function, in milliseconds
@@ -49,9 +52,9 @@ func (x *Expr) Matchers() []*labels.Matcher {
 type Replace func(x *Expr, at parser.Expr, once bool) (parser.Expr, error)
 
 // Rewrite calls replace with the largest parts of the expression that can be computed here, and
-// puts what it returns in their place. The expression has been preprocessed by promql. Subqueries
-// are left alone: they have steps of their own. A selector is a part where it is all there is; else
-// nothing would be gained.
+// puts what it returns in their place. The expression has been preprocessed by promql. What is in a
+// subquery that is left to the engine is left, too: it has steps of its own. A selector is a part
+// where it is all there is; else nothing would be gained.
 func Rewrite(root *parser.Expr, mode Mode, replace Replace) error {
 	if !allowed(*root, mode) {
 		return nil
@@ -86,7 +89,7 @@ func (r *rewriter) apply(x *Expr, e *parser.Expr, once bool) (bool, error) {
 func (r *rewriter) visit(e *parser.Expr, once bool) error {
 	if x := match(*e, r.mode, once); x != nil {
 		done, err := r.apply(x, e, once)
-		if done || err != nil || x.join == nil {
+		if done || err != nil || x.selector != nil {
 			return err
 		}
 		// What is in it may be computed by itself.
@@ -190,6 +193,9 @@ func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 	if !x.matchSelector(e) {
 		return nil
 	}
+	if x.subquery != nil {
+		return x
+	}
 	if s := x.selector; s.Anchored || s.Smoothed || s.OriginalOffset%time.Millisecond != 0 || s.Timestamp != nil && !once {
 		return nil
 	}
@@ -209,6 +215,9 @@ type Grid struct {
 
 // offset is what is subtracted from the time of a step to get the end of its window.
 func (x *Expr) offset(g Grid) int64 {
+	if x.subquery != nil {
+		return x.subquery.offset
+	}
 	offset := x.selector.OriginalOffset.Milliseconds()
 	if at := x.selector.Timestamp; at != nil {
 		offset += g.Start - *at

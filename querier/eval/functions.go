@@ -84,6 +84,12 @@ func (x *Expr) matchRange(n *parser.Call) bool {
 	}
 	var numbers []float64
 	for _, arg := range n.Args {
+		if s, ok := arg.(*parser.SubqueryExpr); ok {
+			if !x.matchSubquery(s) {
+				return false
+			}
+			continue
+		}
 		if m, ok := arg.(*parser.MatrixSelector); ok {
 			if m.Range <= 0 || m.Range%time.Millisecond != 0 {
 				return false
@@ -101,5 +107,5 @@ func (x *Expr) matchRange(n *parser.Call) bool {
 	if x.call, x.function, x.kernel = n, f, f.kernel; f.with != nil {
 		x.kernel = f.with(numbers)
 	}
-	return x.selector != nil && x.kernel != nil
+	return (x.selector != nil || x.subquery != nil) && x.kernel != nil
 }

@@ -2,7 +2,6 @@ package eval
 
 import (
 	"bytes"
-	"context"
 	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -42,15 +41,7 @@ func matchJoin(n *parser.BinaryExpr, mode Mode, once bool) *Expr {
 		return nil
 	}
 	for _, e := range []parser.Expr{n.LHS, n.RHS} {
-		for p, ok := e.(*parser.ParenExpr); ok; p, ok = e.(*parser.ParenExpr) {
-			e = p.Expr
-		}
-		var side *Expr
-		if _, ok := e.(*parser.AggregateExpr); ok {
-			side = match(e, mode, once)
-		} else {
-			side = matchSeries(e, mode, once)
-		}
+		side := matchSide(e, mode, once)
 		if side == nil {
 			return nil
 		}
@@ -59,31 +50,15 @@ func matchJoin(n *parser.BinaryExpr, mode Mode, once bool) *Expr {
 	return &Expr{mode: mode, function: joined, join: j}
 }
 
-// Sides returns the left and the right side of an operation between series, which are to be
-// evaluated to values before Join; nil where Run does it all.
-func (x *Expr) Sides() []*Expr {
-	if x.join == nil {
-		return nil
+// matchSide matches all that is known here.
+func matchSide(e parser.Expr, mode Mode, once bool) *Expr {
+	switch n := e.(type) {
+	case *parser.ParenExpr:
+		return matchSide(n.Expr, mode, once)
+	case *parser.AggregateExpr:
+		return match(n, mode, once)
 	}
-	return x.join.sides
-}
-
-// Join evaluates an operation between what its sides have been evaluated to. The results refer to
-// nothing in these.
-func (x *Expr) Join(ctx context.Context, left, right *Result, p Params) (*Result, error) {
-	p.MaxSamples -= int(left.Count() + right.Count())
-	res, err := x.run(ctx, &p, []*Result{left, right}, func() (*inputs, error) { return x.pair(left, right, &p) })
-	if err != nil {
-		return nil, err
-	}
-	res.Read = 0 // Not the pairs.
-	for _, side := range []*Result{left, right} {
-		res.Annotations.Merge(side.Annotations)
-		res.Read += side.Read
-		res.Samples += side.Samples
-		res.NewSamples += side.NewSamples
-	}
-	return res, nil
+	return matchSeries(e, mode, once)
 }
 
 // pair finds the series that belong together.

@@ -21,7 +21,7 @@ type Part struct {
 
 // Aggregates reports whether the expression is an aggregation of series that it reads, and so can be
 // computed in parts.
-func (x *Expr) Aggregates() bool { return x.op != 0 && x.join == nil }
+func (x *Expr) Aggregates() bool { return x.op != 0 && x.selector != nil }
 
 // Part evaluates an aggregation over the set as far as it goes without other series. The part refers
 // to labels of the set until it is encoded or finished.

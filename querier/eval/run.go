@@ -29,6 +29,8 @@ type Params struct {
 	Take func(bytes int64) error
 	// Points asks for results as points, in place of values.
 	Points bool
+	// PerStep asks for the statistics of each step.
+	PerStep bool
 }
 
 // Result is what an expression was evaluated to.
@@ -42,7 +44,8 @@ type Result struct {
 	// once where windows overlap. They are what the engine's statistics count.
 	Samples, NewSamples int64
 
-	slabs []*slab // of the points
+	steps statistics // with Params.PerStep
+	slabs []*slab    // of the points
 }
 
 // Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
@@ -51,13 +54,24 @@ func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result,
 	return x.run(ctx, &p, nil, func() (*inputs, error) { return x.gather(set, &p) })
 }
 
-func (x *Expr) run(ctx context.Context, p *Params, sides []*Result, gather func() (*inputs, error)) (*Result, error) {
+func (x *Expr) run(ctx context.Context, p *Params, inner []*Result, gather func() (*inputs, error)) (*Result, error) {
 	r, err := x.start(p, gather)
 	if err != nil {
 		return nil, err
 	}
-	r.sides = sides
-	if x.op == 0 {
+	r.sides = inner
+	res, err := r.evaluate(ctx)
+	if err == nil && p.PerStep {
+		res.steps = newStatistics(p.Grid.Steps)
+		for _, piece := range r.pieces {
+			res.steps.add(piece.steps)
+		}
+	}
+	return res, err
+}
+
+func (r *run) evaluate(ctx context.Context) (*Result, error) {
+	if r.expr.op == 0 {
 		if err := r.work(ctx); err != nil {
 			r.release()
 			return nil, err
@@ -68,8 +82,8 @@ func (x *Expr) run(ctx context.Context, p *Params, sides []*Result, gather func(
 	if err != nil {
 		return nil, err
 	}
-	res, err := x.Finish(p.Grid, part)
-	if err == nil && p.Points {
+	res, err := r.expr.Finish(r.params.Grid, part)
+	if err == nil && r.params.Points {
 		res.draw()
 	}
 	return res, err
@@ -94,7 +108,7 @@ type run struct {
 	*inputs
 	expr    *Expr
 	params  *Params
-	sides   []*Result // of a join
+	sides   []*Result // of a join; or of a subquery, one
 	agg     partial.Aggregate
 	order   []int32
 	whole   bool     // No group is split between workers.
@@ -109,6 +123,7 @@ type run struct {
 type piece struct {
 	groups []done
 	points points
+	steps  statistics
 	annos  annotations.Annotations
 }
 
@@ -182,6 +197,10 @@ func (r *run) piece(ctx context.Context, order []int32) (*piece, error) {
 	want := x.want(r.params)
 	e := &evaluator{run: r, want: want, work: newWork(x, g, r.params.Lookback), floats: make([]float64, g.Steps)}
 	out := &piece{}
+	if r.params.PerStep && r.sides == nil {
+		out.steps = newStatistics(g.Steps)
+		e.steps = &out.steps
+	}
 	for _, i := range order {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -218,6 +237,7 @@ type evaluator struct {
 	*run
 	want   want
 	work   *work
+	steps  *statistics
 	mixed  *mixed // Once there was a series with histograms.
 	floats []float64
 }
@@ -225,8 +245,12 @@ type evaluator struct {
 // eval returns the values of a series, which stay valid until the next.
 func (e *evaluator) eval(s *input) (partial.Values, error) {
 	switch {
-	case e.sides != nil:
+	case e.expr.join != nil:
 		return e.evalPair(s)
+	case e.expr.subquery != nil:
+		return e.evalMember(s)
+	case s.mixed && e.steps != nil:
+		return partial.Values{}, ErrFallback
 	case s.mixed:
 		return e.evalMixed(s)
 	}
@@ -234,6 +258,9 @@ func (e *evaluator) eval(s *input) (partial.Values, error) {
 		return partial.Values{}, err
 	}
 	e.work.eval(e.expr, e.floats)
+	if e.steps != nil {
+		e.steps.see(e.expr, e.work, e.floats)
+	}
 	return partial.Values{Floats: e.floats}, e.count(s, e.work, e.floats)
 }
 

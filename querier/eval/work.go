@@ -28,7 +28,7 @@ type stretch struct{ from, to, stride int }
 
 func newWork(x *Expr, g Grid, lookback int64) *work {
 	w := &work{}
-	if x.selector != nil {
+	if x.join == nil {
 		*w = work{
 			lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
 			step: g.Step, window: x.reach(lookback), offset: x.offset(g), seconds: x.seconds,
