@@ -173,7 +173,7 @@ func (m *mixed) read(it chunkenc.Iterator, take func(int64) error) error {
 			}
 			continue
 		}
-		t, h := it.AtFloatHistogram(&histogram.FloatHistogram{})
+		t, h := it.AtFloatHistogram(m.next())
 		if value.IsStaleNaN(h.Sum) {
 			continue
 		}
@@ -186,6 +186,17 @@ func (m *mixed) read(it chunkenc.Iterator, take func(int64) error) error {
 		}
 	}
 	return it.Err()
+}
+
+// next returns memory for a histogram: that of the series before where it had as many. No function
+// returns what it was given.
+func (m *mixed) next() *histogram.FloatHistogram {
+	if n := len(m.histograms); n < cap(m.histograms) {
+		if h := m.histograms[:n+1][n].H; h != nil {
+			return h
+		}
+	}
+	return &histogram.FloatHistogram{}
 }
 
 // apply calls the function on each window.

@@ -82,6 +82,10 @@ func (d *decoder) f64() float64 {
 
 func (d *decoder) bytes() []byte {
 	n := d.uvarint(len(d.b))
+	if n > len(d.b) {
+		d.fail("cut short")
+		return nil
+	}
 	v := d.b[:n:n]
 	d.b = d.b[n:]
 	return v
@@ -111,14 +115,20 @@ func (d *decoder) floats(n int) []float64 {
 		return nil
 	}
 	out := make([]float64, 0, n)
+	d.ordinals = d.ordinals[:0] // As long as out, as the decoder of chunks expects.
 	for len(out) < n && d.err == nil {
 		part := min(n-len(out), chunk.MaxDecimalSamples)
 		c := chunk.Chunk{Enc: chunk.Encoding(d.u8()), Data: d.bytes(), Samples: part, MaxT: int64(part - 1)}
+		if c.Enc != chunk.XOR && c.Enc != chunk.Decimal {
+			d.fail("values of encoding %v", c.Enc)
+			return nil
+		}
+		before := len(out)
 		var err error
-		if d.ordinals, out, err = chunk.Decode(d.ordinals[:0], out, c); err != nil {
+		if d.ordinals, out, err = chunk.Decode(d.ordinals, out, c); err != nil {
 			d.fail("%v", err)
-		} else if len(d.ordinals) != part {
-			d.fail("%d values instead of %d", len(d.ordinals), part)
+		} else if len(out) != before+part {
+			d.fail("%d values instead of %d", len(out)-before, part)
 		}
 	}
 	if d.err != nil {
@@ -247,10 +257,14 @@ func (d *decoder) fill(out, mask []float64, n int) []float64 {
 		return nil
 	}
 	for i, v := range mask {
-		if !IsAbsent(v) {
-			out[i] = vs[0]
-			vs = vs[1:]
+		if IsAbsent(v) {
+			continue
 		}
+		if out[i] = vs[0]; IsAbsent(vs[0]) {
+			d.fail("absent value")
+			return nil
+		}
+		vs = vs[1:]
 	}
 	return out
 }
@@ -315,6 +329,11 @@ func (d *decoder) histograms(c *Column) {
 	}
 	d.layouts(sums)
 	d.layouts(comps)
+	for i := range c.histograms {
+		if t := &c.histograms[i]; t.comp != nil && d.err == nil && !sameLayout(t.sum, t.comp) {
+			d.fail("a sum and what rounding took from it differ in their buckets")
+		}
+	}
 }
 
 func (d *decoder) layouts(hs []*histogram.FloatHistogram) {
@@ -351,7 +370,9 @@ func (d *decoder) layout(h *histogram.FloatHistogram) {
 		d.fail("schema %d", schema)
 		return
 	}
-	h.ZeroThreshold = d.f64()
+	if h.ZeroThreshold = d.f64(); !(h.ZeroThreshold >= 0) || math.IsInf(h.ZeroThreshold, 0) {
+		d.fail("zero threshold %v", h.ZeroThreshold)
+	}
 	h.PositiveSpans, h.PositiveBuckets = d.spans()
 	h.NegativeSpans, h.NegativeBuckets = d.spans()
 	if n := d.uvarint(len(d.b)); n > 0 {

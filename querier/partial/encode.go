@@ -73,13 +73,8 @@ type encoder struct {
 }
 
 func (e *encoder) column(dst []byte, c *Column) []byte {
-	flags := byte(c.notes)
-	for flag, is := range map[byte]bool{flagMerged: c.merged, flagRefused: c.refused, flagHistograms: c.histograms != nil} {
-		if is {
-			flags |= flag
-		}
-	}
-	dst = append(dst, flags)
+	flags := int(c.notes) | bit(c.merged, flagMerged) | bit(c.refused, flagRefused) | bit(c.histograms != nil, flagHistograms)
+	dst = append(dst, byte(flags))
 	switch c.Op {
 	case TopK, BottomK:
 		return e.tops(dst, c)
@@ -101,6 +96,13 @@ func (e *encoder) column(dst []byte, c *Column) []byte {
 		dst = e.histograms(dst, c)
 	}
 	return dst
+}
+
+func bit(is bool, b int) int {
+	if is {
+		return b
+	}
+	return 0
 }
 
 // present appends where the mask is present, as the lengths of runs, absent ones first, and then
@@ -190,14 +192,8 @@ func (e *encoder) histograms(dst []byte, c *Column) []byte {
 	var sums, comps []*histogram.FloatHistogram
 	for i := range c.histograms {
 		t := &c.histograms[i]
-		state := 0
-		for bit, is := range map[int]bool{
-			bitSeen: t.seen, bitSum: t.sum != nil, bitComp: t.comp != nil, bitReset: t.reset, bitNotReset: t.notReset,
-		} {
-			if is {
-				state |= bit
-			}
-		}
+		state := bit(t.seen, bitSeen) | bit(t.sum != nil, bitSum) | bit(t.comp != nil, bitComp) |
+			bit(t.reset, bitReset) | bit(t.notReset, bitNotReset)
 		if t.sum != nil {
 			state |= int(t.sum.CounterResetHint) << sumHint
 			sums = append(sums, t.sum)
