@@ -34,7 +34,8 @@ func (x *Expr) matchSubquery(n *parser.SubqueryExpr) bool {
 	return true
 }
 
-// grid is when what is in the subquery of x is evaluated: at multiples of its step.
+// innerGrid is when what is in the subquery of x is evaluated: at multiples of its step, which may be
+// never.
 func (x *Expr) innerGrid(g Grid) Grid {
 	s := x.subquery
 	first, last := g.Start-s.offset-x.window, g.Start+int64(g.Steps-1)*g.Step-s.offset
@@ -42,7 +43,7 @@ func (x *Expr) innerGrid(g Grid) Grid {
 	if start <= first {
 		start += s.step
 	}
-	return Grid{Start: start, Step: s.step, Steps: int(max(0, (last-start)/s.step+1))}
+	return Grid{Start: start, Step: s.step, Steps: int(floorDiv(last-start, s.step) + 1)}
 }
 
 // members are the series that the subquery gives.
