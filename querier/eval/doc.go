@@ -15,12 +15,19 @@
 // columns that a subquery's inside has come to at its own steps. The caller evaluates what Expr.Inner
 // says first and hands it to Expr.Over.
 //
+// An aggregation of what it reads itself can be computed in parts, each over the series of one node:
+// Expr.Part there, what package partial has to encode it, and Expr.Finish where the parts meet.
+//
+// Series with native histograms are read sample by sample, as the engine reads them, and windows of
+// them given to the engine's own functions. The sums are ours.
+//
 // Results are those of Prometheus' engine, to the bit but for sums: of several cores, which are added
 // in another order, and of windows, which are the exact sum, rounded, where the engine may be off by
-// a last bit. What this package does not know is not matched, or ends with ErrFallback once it is
-// met: start timestamps where they count, series that differ by their name alone when a function
-// drops it, pairs that are none at every step, sums beyond the range of floats. The caller then asks
-// the engine. Always left to it are sets (and, or, unless), sorting, absent and absent_over_time,
-// functions of labels and dates, @ on a subquery, arguments that depend on series, and, with names
-// removed late, all but aggregations of one selector.
+// a last bit. Where order would decide more, each group is evaluated by one core. What this package
+// does not know is not matched, or ends with ErrFallback once it is met: start timestamps where they
+// count, histograms in chunks that overlap or where more is done to them than to aggregate, series
+// that differ by their name alone when a function drops it, pairs that are none at every step, sums
+// beyond the range of floats. The caller then asks the engine. Always left to it are sets (and, or,
+// unless), sorting, absent and absent_over_time, functions of labels and dates, @ on a subquery,
+// arguments that depend on series, and, with names removed late, all but aggregations of a selector.
 package eval

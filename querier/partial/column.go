@@ -45,9 +45,6 @@ type Aggregate struct {
 // takesParam reports whether the aggregation has a parameter.
 func (op Op) takesParam() bool { return op == TopK || op == BottomK || op == Quantile }
 
-// keepsSeries reports whether results are series, not groups.
-func (op Op) keepsSeries() bool { return op == TopK || op == BottomK }
-
 // Values are those of a series or of a result.
 type Values struct {
 	// Floats has one for each step, or Absent.
