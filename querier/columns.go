@@ -110,7 +110,7 @@ func gridOf(s *parser.EvalStmt) (eval.Grid, bool) {
 // replace returns what to put in the place of x, or nil when promql is to evaluate it. The steps of
 // x repeat so often in the query.
 func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, p eval.Params, repeat int64) (parser.Expr, error) {
-	res, err := v.evaluate(ctx, x, p)
+	res, err := v.evaluate(ctx, x, p, valueBytes+pointBytes) // promql makes points of values.
 	switch {
 	case errors.Is(err, eval.ErrFallback):
 		v.source.engine.metrics.columnar.WithLabelValues("left").Inc()
@@ -142,8 +142,9 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 	}, nil
 }
 
-// evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept.
-func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
+// evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept, so
+// many for each value.
+func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params, perValue int64) (res *eval.Result, err error) {
 	account := v.source.account
 	parts, inner := x.Inner(p)
 	name := "what an operation or a subquery is about"
@@ -167,7 +168,7 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 			account.give(bytes.Load(), count.Load()) // The series are going to be counted by promql's reading.
 			return
 		}
-		account.give(bytes.Load()-computedBytes(res), 0)
+		account.give(bytes.Load()-computedBytes(res, perValue), 0)
 	}()
 	if parts == nil {
 		return v.read(ctx, x, p)
@@ -177,7 +178,7 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 		res, err = x.Over(ctx, done, p)
 	}
 	for _, r := range done {
-		account.give(computedBytes(r), 0)
+		account.give(computedBytes(r, valueBytes), 0)
 		if err != nil {
 			account.give(0, int64(r.Read))
 		}
@@ -193,7 +194,7 @@ func (v *vectorizer) evaluateAll(ctx context.Context, parts []*eval.Expr, p eval
 			done = append(done, &eval.Result{Grid: p.Grid})
 			continue
 		}
-		r, err := v.evaluate(ctx, x, p)
+		r, err := v.evaluate(ctx, x, p, valueBytes)
 		if err != nil {
 			return done, err
 		}
@@ -234,11 +235,14 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 	return nil
 }
 
-// computedBytes is what a result takes, with the points that promql makes of it.
-func computedBytes(r *eval.Result) int64 {
+// valueBytes is what a value of a result takes.
+const valueBytes = 8
+
+// computedBytes is what a result takes, with so many bytes for each value.
+func computedBytes(r *eval.Result, perValue int64) int64 {
 	n := int64(0)
 	for _, s := range r.Series {
-		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Floats))*(8+pointBytes) + int64(len(s.Points))*pointBytes
+		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Floats))*perValue + int64(len(s.Points))*pointBytes
 		n += s.HistogramBytes()
 		for _, p := range s.HPoints {
 			n += pointBytes + int64(p.H.Size())
