@@ -102,11 +102,14 @@ func (t *top) tied() bool {
 
 func (c *Column) addTop(ls series.Labels, vs []float64) {
 	member, known := int32(len(c.members)), false
+	bottom := c.Op == BottomK
 	for i, v := range vs {
-		if IsAbsent(v) {
+		t := &c.tops[i]
+		switch { // Most values are no better than one that was left out.
+		case IsAbsent(v), v <= t.left && !bottom, v >= t.left && bottom:
 			continue
 		}
-		if k := c.k(i); k > 0 && c.tops[i].add(entry{v, member}, k) {
+		if k := c.k(i); k > 0 && t.add(entry{v, member}, k) {
 			known = true
 		}
 	}
