@@ -58,6 +58,17 @@ type encoder struct {
 	packed   []byte
 }
 
+// looksDecimal reports whether some of the values have no more than three decimals. To look for a
+// scale where there is none, as with most rates, would take a microsecond for each value.
+func looksDecimal(vs []float64) bool {
+	for _, v := range []float64{vs[0], vs[len(vs)/3], vs[len(vs)*2/3], vs[len(vs)-1]} {
+		if v *= 1000; v != math.Trunc(v) {
+			return false
+		}
+	}
+	return true
+}
+
 // pack appends a column, as many values as a chunk may have at a time.
 func (e *encoder) pack(dst []byte, vs []float64) []byte {
 	for i := len(e.ordinals); i < min(len(vs), chunk.MaxDecimalSamples); i++ {
@@ -65,7 +76,15 @@ func (e *encoder) pack(dst []byte, vs []float64) []byte {
 	}
 	for part := range slices.Chunk(vs, chunk.MaxDecimalSamples) {
 		var c chunk.Chunk
-		c, e.packed = chunk.EncodeFloats(e.packed[:0], e.ordinals[:len(part)], part)
+		if looksDecimal(part) {
+			c, e.packed = chunk.EncodeFloats(e.packed[:0], e.ordinals[:len(part)], part)
+		} else {
+			var a chunk.XORAppender
+			for i, v := range part {
+				a.Append(int64(i), v)
+			}
+			c, e.packed = a.Snapshot(e.packed[:0])
+		}
 		dst = append(dst, byte(c.Enc))
 		dst = appendBytes(dst, c.Data)
 	}
