@@ -68,9 +68,10 @@ func TestRewriteFindsTheLargestParts(t *testing.T) {
 		"a and b / c or d > bool e":                       {"b / c", "d > bool e"},
 		"a + sum(b) * (c @ 30)":                           {"sum(b)"},
 		"a + label_replace(b, \"x\", \"y\", \"z\", \"\")": nil,
-		"m[5m]":                     nil,
-		"1 + 2":                     nil,
-		`count_values("v", sum(m))`: {"sum(m)"},
+		"m[5m]": nil,
+		"1 + 2": nil,
+
+		`count_values("v", sum(m))`:                    {"sum(m)"},
 		`label_replace(sum(m), "a", "b", "c", "(.*)")`: {"sum(m)"},
 	} {
 		require.Equal(t, want, parts(t, text, Mode{}), text)

@@ -33,11 +33,11 @@ const (
 func (s *Set) Append(dst []byte) []byte {
 	dst = append(dst, version, byte(s.Op))
 	dst = binary.AppendUvarint(dst, uint64(s.Steps))
+	var e encoder
 	if s.Op.takesParam() {
-		dst = appendFloats(dst, s.Params)
+		dst = e.pack(dst, s.Params)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Groups)))
-	var e encoder
 	for _, g := range s.Groups {
 		dst = appendBytes(dst, g.Labels)
 		dst = e.column(dst, g.Column)
@@ -50,26 +50,45 @@ func appendBytes[B ~[]byte](dst []byte, b B) []byte {
 	return append(dst, b...)
 }
 
-// appendFloats packs a column, as many values as a chunk may have at a time.
-func appendFloats(dst []byte, vs []float64) []byte {
-	var ordinals [chunk.MaxDecimalSamples]int64
-	for i := range min(len(vs), len(ordinals)) {
-		ordinals[i] = int64(i)
+// encoder has memory to be used again.
+type encoder struct {
+	floats   []float64
+	lens     []float64
+	ordinals []int64 // 0, 1, 2 and so on.
+	packed   []byte
+}
+
+// looksDecimal reports whether some of the values have no more than three decimals. To look for a
+// scale where there is none, as with most rates, would take a microsecond for each value.
+func looksDecimal(vs []float64) bool {
+	for _, v := range []float64{vs[0], vs[len(vs)/3], vs[len(vs)*2/3], vs[len(vs)-1]} {
+		if v *= 1000; v != math.Trunc(v) {
+			return false
+		}
 	}
-	var scratch []byte
+	return true
+}
+
+// pack appends a column, as many values as a chunk may have at a time.
+func (e *encoder) pack(dst []byte, vs []float64) []byte {
+	for i := len(e.ordinals); i < min(len(vs), chunk.MaxDecimalSamples); i++ {
+		e.ordinals = append(e.ordinals, int64(i))
+	}
 	for part := range slices.Chunk(vs, chunk.MaxDecimalSamples) {
 		var c chunk.Chunk
-		c, scratch = chunk.EncodeFloats(scratch[:0], ordinals[:len(part)], part)
+		if looksDecimal(part) {
+			c, e.packed = chunk.EncodeFloats(e.packed[:0], e.ordinals[:len(part)], part)
+		} else {
+			var a chunk.XORAppender
+			for i, v := range part {
+				a.Append(int64(i), v)
+			}
+			c, e.packed = a.Snapshot(e.packed[:0])
+		}
 		dst = append(dst, byte(c.Enc))
 		dst = appendBytes(dst, c.Data)
 	}
 	return dst
-}
-
-// encoder has memory to be used again.
-type encoder struct {
-	floats []float64
-	lens   []float64
 }
 
 func (e *encoder) column(dst []byte, c *Column) []byte {
@@ -87,7 +106,7 @@ func (e *encoder) column(dst []byte, c *Column) []byte {
 	}
 	dst = e.present(dst, c.values, c.values)
 	if c.counts != nil {
-		dst = appendFloats(dst, c.counts)
+		dst = e.pack(dst, c.counts)
 	}
 	if c.comp != nil {
 		dst = e.masked(dst, c.values, c.comp)
@@ -127,7 +146,7 @@ func (e *encoder) masked(dst []byte, mask, values []float64) []byte {
 			e.floats = append(e.floats, values[i])
 		}
 	}
-	return appendFloats(dst, e.floats)
+	return e.pack(dst, e.floats)
 }
 
 // tops appends the members that are still among the first, the entries of all steps as three
@@ -149,9 +168,9 @@ func (e *encoder) tops(dst []byte, c *Column) []byte {
 			e.floats = append(e.floats, x.value)
 		}
 	}
-	dst = appendFloats(dst, e.lens)
-	dst = appendFloats(dst, owners)
-	dst = appendFloats(dst, e.floats)
+	dst = e.pack(dst, e.lens)
+	dst = e.pack(dst, owners)
+	dst = e.pack(dst, e.floats)
 	return e.present(dst, left, left)
 }
 
@@ -204,7 +223,7 @@ func (e *encoder) histograms(dst []byte, c *Column) []byte {
 		}
 		states[i] = float64(state)
 	}
-	dst = appendFloats(dst, states)
+	dst = e.pack(dst, states)
 	return e.layouts(e.layouts(dst, sums), comps)
 }
 
@@ -217,13 +236,13 @@ func (e *encoder) layouts(dst []byte, hs []*histogram.FloatHistogram) []byte {
 			n++
 		}
 		dst = binary.AppendUvarint(dst, uint64(n))
-		dst = appendLayout(dst, hs[0])
+		dst = e.layout(dst, hs[0])
 		for i := range numbers(hs[0]) {
 			e.floats = e.floats[:0]
 			for _, h := range hs[:n] {
 				e.floats = append(e.floats, *number(h, i))
 			}
-			dst = appendFloats(dst, e.floats)
+			dst = e.pack(dst, e.floats)
 		}
 		hs = hs[n:]
 	}
@@ -257,7 +276,7 @@ func sameLayout(a, b *histogram.FloatHistogram) bool {
 		slices.Equal(a.CustomValues, b.CustomValues)
 }
 
-func appendLayout(dst []byte, h *histogram.FloatHistogram) []byte {
+func (e *encoder) layout(dst []byte, h *histogram.FloatHistogram) []byte {
 	dst = binary.AppendVarint(dst, int64(h.Schema))
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(h.ZeroThreshold))
 	for _, spans := range [][]histogram.Span{h.PositiveSpans, h.NegativeSpans} {
@@ -268,5 +287,5 @@ func appendLayout(dst []byte, h *histogram.FloatHistogram) []byte {
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(h.CustomValues)))
-	return appendFloats(dst, h.CustomValues)
+	return e.pack(dst, h.CustomValues)
 }

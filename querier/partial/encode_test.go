@@ -3,6 +3,7 @@ package partial
 import (
 	"errors"
 	"flag"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -52,10 +53,10 @@ func roundTrip(t testing.TB, s *Set) *Set {
 
 // Merging what was decoded is merging, bit for bit.
 func TestRoundTrip(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		op := all[seed%uint64(len(all))]
 		steps := []int{1, 3, 50, 5000}[seed/uint64(len(all))%4]
-		if steps == 5000 && seed > 200 {
+		if steps == 5000 && seed > 44 {
 			continue
 		}
 		make := func() []*Set {
@@ -89,7 +90,9 @@ func requireSame(t *testing.T, want, got []Result) {
 	require.Len(t, got, len(want))
 	for i := range want {
 		require.Equal(t, want[i].Labels, got[i].Labels)
-		require.Equal(t, appendFloats(nil, want[i].Floats), appendFloats(nil, got[i].Floats))
+		require.True(t, slices.EqualFunc(want[i].Floats, got[i].Floats, func(a, b float64) bool {
+			return math.Float64bits(a) == math.Float64bits(b)
+		}))
 		require.Len(t, got[i].Histograms, len(want[i].Histograms))
 		for j, h := range want[i].Histograms {
 			require.True(t, h == nil && got[i].Histograms[j] == nil || h.Equals(got[i].Histograms[j]))
