@@ -73,7 +73,7 @@ bench: build ## measure beside Debian's prometheus and victoria-metrics
 	$(GO) run ./bench $(ARGS)
 
 differential: go ## compare random queries with promql for DIFFTIME (1h)
-	$(GO) test -tags invariants -timeout 0 -run TestDifferential -v ./querier/ -differential.time=$(DIFFTIME)
+	$(GO) test -tags invariants -timeout 0 -run 'Test(Split)?Differential' -v ./querier/ -differential.time=$(DIFFTIME)
 
 crash: go ## run the crash and kill tests COUNT (10) times
 	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill' $(PACKAGES)

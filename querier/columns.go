@@ -27,6 +27,8 @@ type vectorizer struct {
 	source *queryable
 	mode   eval.Mode
 	query  promql.Query
+	root   parser.Expr  // the whole of the query
+	answer *eval.Result // of the whole, when that was evaluated
 	// What to add to promql's statistics, which are of the series that were put in.
 	samples, newSamples, series int64
 }
@@ -46,6 +48,7 @@ func (e *Engine) mode(opts promql.QueryOpts) eval.Mode {
 		DelayedNames: e.opts.has(featureDelayedNames),
 		StartTimes:   e.opts.has(featureStartTimes),
 		TypeUnit:     e.opts.has(featureTypeUnitLabels),
+		SubqueryStep: e.subqueryStep(),
 	}
 	if opts != nil && opts.UseStartTimestamps() != nil {
 		m.StartTimes = *opts.UseStartTimestamps()
@@ -66,6 +69,10 @@ func (v *vectorizer) rewrite(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	v.root = stmt.Expr
+	for p, ok := v.root.(*parser.ParenExpr); ok; p, ok = v.root.(*parser.ParenExpr) {
+		v.root = p.Expr
+	}
 	return eval.Rewrite(&stmt.Expr, v.mode, func(x *eval.Expr, at parser.Expr, once bool) (parser.Expr, error) {
 		g := grid
 		if once {
@@ -74,6 +81,7 @@ func (v *vectorizer) rewrite(ctx context.Context) error {
 		return v.replace(ctx, x, at, eval.Params{
 			Grid: g, Lookback: stmt.LookbackDelta.Milliseconds(),
 			Workers: runtime.GOMAXPROCS(0), MaxSamples: v.source.engine.opts.MaxSamples,
+			Points: at == v.root,
 		}, int64(grid.Steps/g.Steps))
 	})
 }
@@ -105,13 +113,17 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 		return nil, fmt.Errorf("expanding series: %w", err) // promql's words.
 	}
 	v.source.engine.metrics.columnar.WithLabelValues("computed").Inc()
-	points := int64(0)
-	for _, s := range res.Series {
-		points += int64(s.Points)
+	v.samples += res.Samples * repeat
+	v.newSamples += res.NewSamples
+	v.series += int64(res.Read)
+	if p.Points {
+		v.answer = res
+		return at, nil
 	}
-	v.samples += (res.Samples - points) * repeat
-	v.newSamples += res.NewSamples - points
-	v.series += int64(res.Read - len(res.Series))
+	points := res.Count() // promql counts those as well.
+	v.samples -= points * repeat
+	v.newSamples -= points
+	v.series -= int64(len(res.Series))
 
 	m := &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: "computed"}
 	v.source.computed[m] = res
@@ -123,13 +135,65 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 }
 
 // evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept,
-// or those of the selection where it is left to promql.
-func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (*eval.Result, error) {
-	e, ms := v.source.engine, x.Matchers()
-	name := selectorText(ms)
-	read, work := tally{account: v.source.account, what: name}, tally{account: v.source.account, what: name}
-	var count int64
+// or those of a selection that is left to promql.
+func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
+	parts, inner := x.Inner(p)
+	work := tally{account: v.source.account, what: "what an operation or a subquery is about"}
+	if parts == nil {
+		work.what = selectorText(x.Matchers())
+	}
 	p.Take = work.take
+	if parts == nil {
+		res, err = v.read(ctx, x, p, work.what)
+	} else {
+		res, err = v.over(ctx, x, parts, inner, p)
+	}
+	if err == nil {
+		err = work.account.Take(computedBytes(res), work.what)
+	}
+	work.give(0)
+	return res, err
+}
+
+// over evaluates what x is about, and then x.
+func (v *vectorizer) over(ctx context.Context, x *eval.Expr, parts []*eval.Expr, inner, p eval.Params) (res *eval.Result, err error) {
+	done, err := v.evaluateAll(ctx, parts, inner)
+	if err == nil {
+		res, err = x.Over(ctx, done, p)
+	}
+	for _, r := range done {
+		series := int64(0)
+		if err != nil {
+			series = int64(r.Read) // They are going to be counted by promql's reading.
+		}
+		v.source.account.give(computedBytes(r), series)
+	}
+	return res, err
+}
+
+// evaluateAll returns as many results as it came to.
+func (v *vectorizer) evaluateAll(ctx context.Context, parts []*eval.Expr, p eval.Params) ([]*eval.Result, error) {
+	var done []*eval.Result
+	for _, x := range parts {
+		if p.Grid.Steps == 0 {
+			done = append(done, &eval.Result{Grid: p.Grid})
+			continue
+		}
+		r, err := v.evaluate(ctx, x, p)
+		if err != nil {
+			return done, err
+		}
+		done = append(done, r)
+	}
+	return done, nil
+}
+
+// read evaluates what reads series. Those it can't evaluate are kept for promql.
+func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params, name string) (*eval.Result, error) {
+	e, ms := v.source.engine, x.Matchers()
+	v.source.forget(ms)
+	read := tally{account: v.source.account, what: name}
+	var count int64
 	p.Hold = func(s chunk.Series) error {
 		count++
 		return v.hold(s, name)
@@ -143,19 +207,14 @@ func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) 
 	set := &recorder{SeriesSet: merge.Sets(sets)}
 	res, err := x.Run(ctx, set, p)
 	if errors.Is(err, eval.ErrFallback) && len(ms) > 0 {
-		// The series are going to be counted by promql's reading.
-		work.give(count)
-		v.source.selected[ms[0]] = &selected{set: set.again(), mint: sel.Mint, maxt: sel.Maxt}
+		v.source.account.give(0, count) // The series are going to be counted by promql's reading.
+		v.source.selected[ms[0]] = &selected{set: set.again(), mint: sel.Mint, maxt: sel.Maxt, taken: &read}
 		return nil, err
 	}
 	if closeErr := set.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = v.source.account.Take(computedBytes(res), name)
-	}
 	read.give(0)
-	work.give(0)
 	return res, err
 }
 
@@ -194,10 +253,14 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 
 // computedBytes is what a result takes.
 func computedBytes(r *eval.Result) int64 {
-	const header = 64
+	const header, float = 64, 8
 	n := int64(0)
 	for _, s := range r.Series {
-		n += header + int64(len(s.Labels)) + 8*int64(len(s.Values))
+		n += header + int64(len(s.Labels)) + int64(len(s.Floats))*float + int64(len(s.Points))*pointBytes
+		n += s.HistogramBytes()
+		for _, p := range s.HPoints {
+			n += pointBytes + int64(p.H.Size())
+		}
 	}
 	return n
 }
@@ -208,7 +271,7 @@ func (v *vectorizer) finish() {
 		return
 	}
 	for _, s := range v.source.selected {
-		_ = s.set.Close() // Nobody has read it.
+		s.drop() // Nobody has read it.
 	}
 	if s := v.query.Stats(); s != nil && s.Samples != nil {
 		s.Samples.TotalSamples += v.samples

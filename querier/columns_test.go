@@ -18,13 +18,15 @@ func TestPartsOverColumns(t *testing.T) {
 	w := Window{unix(300), unix(600), time.Minute}
 	for expr, parts := range map[string]float64{
 		"sum(rate(up[1m]))":                             1,
-		"sum(rate(up[1m])) / count(up)":                 2,
+		"sum(rate(up[1m])) / count(up)":                 1,
 		"rate(up[1m]) * 2":                              1,
 		"topk(1, rate(up[1m]))":                         1,
 		"sum(rate(up[1m] @ 400))":                       1,
-		"max_over_time(sum(up)[2m:1m])":                 0, // Subqueries have steps of their own.
-		"up":                                            0, // Nothing would be gained.
-		"sum(deriv(up[1m]))":                            0,
+		"max_over_time(sum(up)[2m:1m])":                 1,
+		"absent_over_time(sum(up)[2m:1m])":              0,
+		"up":                                            1,
+		"absent(up)":                                    0, // Nothing would be gained.
+		"sum(deriv(up[1m]))":                            1,
 		"rate(up[1m] smoothed)":                         0,
 		"histogram_quantile(.9, sum(rate(up[1m])))":     1,
 		"info(rate(up[1m]))":                            0,
@@ -94,5 +96,5 @@ func TestNothingHeldAfterExec(t *testing.T) {
 	require.NoError(t, res.Err)
 	require.Len(t, res.Value, 1)
 	require.Zero(t, e.memory.used.Load())
-	require.EqualValues(t, 2, testutil.ToFloat64(e.metrics.columnar.WithLabelValues("computed")))
+	require.EqualValues(t, 1, testutil.ToFloat64(e.metrics.columnar.WithLabelValues("computed")))
 }

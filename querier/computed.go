@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/merge"
 )
 
 // computedSet gives what was computed to promql as series.
@@ -34,16 +35,19 @@ func (s *computedSet) Next() bool {
 
 func (s *computedSet) At() promstorage.Series {
 	c := &s.result.Series[s.next-1]
-	return &computedSeries{labels: c.Labels.Labels(&s.builder), values: c.Values, grid: s.result.Grid}
+	return &computedSeries{
+		labels: merge.Labels(&s.builder, c.Labels), values: c.Floats, histograms: c.Histograms, grid: s.result.Grid,
+	}
 }
 
 func (s *computedSet) Err() error                        { return s.err }
 func (s *computedSet) Warnings() annotations.Annotations { return s.result.Annotations }
 
 type computedSeries struct {
-	labels labels.Labels
-	values []float64
-	grid   eval.Grid
+	labels     labels.Labels
+	values     []float64
+	histograms []*histogram.FloatHistogram
+	grid       eval.Grid
 }
 
 func (s *computedSeries) Labels() labels.Labels { return s.labels }
@@ -83,7 +87,17 @@ func (it *computedIterator) typ() chunkenc.ValueType {
 	if it.i >= len(it.series.values) {
 		return chunkenc.ValNone
 	}
+	if it.histogram() != nil {
+		return chunkenc.ValFloatHistogram
+	}
 	return chunkenc.ValFloat
+}
+
+func (it *computedIterator) histogram() *histogram.FloatHistogram {
+	if it.series.histograms == nil {
+		return nil
+	}
+	return it.series.histograms[it.i]
 }
 
 func (it *computedIterator) At() (int64, float64) { return it.AtT(), it.series.values[it.i] }
@@ -94,9 +108,16 @@ func (it *computedIterator) AtST() int64 { return 0 }
 func (it *computedIterator) Err() error  { return nil }
 
 func (it *computedIterator) AtHistogram(*histogram.Histogram) (int64, *histogram.Histogram) {
-	panic("computed series have floats only")
+	panic("computed series have no histograms of integers")
 }
 
-func (it *computedIterator) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	panic("computed series have floats only")
+// AtFloatHistogram gives the result itself unless there is somewhere to copy it to: promql does not
+// change the samples of a vector.
+func (it *computedIterator) AtFloatHistogram(to *histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
+	h := it.histogram()
+	if to == nil {
+		return it.AtT(), h
+	}
+	h.CopyTo(to)
+	return it.AtT(), to
 }

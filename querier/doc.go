@@ -1,6 +1,6 @@
 // Package querier answers PromQL: it takes an expression apart into selectors, reads each series
-// once wherever it lies, and computes the answer: the commonest parts over columns of samples, with
-// packages eval and partial, and all else with Prometheus' own engine. Both see series through the
+// once wherever it lies, and computes the answer: what packages eval and partial know over columns of
+// samples, and all else with Prometheus' own engine. Both see series through the
 // same plan, limits and merge, and a test holds their answers equal.
 //
 //	Engine.Instant, Engine.Range     text, times, limits of one query
@@ -10,7 +10,7 @@
 //	promql.Engine                    parses
 //	  │  eval                        evaluates the parts it knows, over columns and on all cores
 //	  ▼
-//	promql.Engine                    evaluates the rest; asks for series through Queryable
+//	promql.Engine                    evaluates the rest, if any; asks for series through Queryable
 //	  │
 //	  ▼
 //	plan ─► fanout ─► leaf           which node reads which shards; ask them; read a node's part

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/stats"
 )
 
 // query is a promql query that waits for its turn, is known to the active file while it runs, and
@@ -47,13 +48,17 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	return res
 }
 
+// evaluate has columns evaluate what they can, and promql the rest.
 func (q *query) evaluate(ctx context.Context) *promql.Result {
 	defer q.columns.finish()
 	if q.owner {
 		defer q.source.account.Close()
 	}
-	if err := q.columns.rewrite(ctx); err != nil {
+	if err := q.compute(ctx); err != nil {
 		return &promql.Result{Err: err}
+	}
+	if res := q.columns.result(); res != nil {
+		return res
 	}
 	if s, ok := q.Statement().(*parser.EvalStmt); ok && q.source != nil {
 		grid, _ := gridOf(s)
@@ -62,9 +67,23 @@ func (q *query) evaluate(ctx context.Context) *promql.Result {
 	return q.Query.Exec(ctx)
 }
 
+// compute has columns evaluate what they can. Its time counts as promql's own does.
+func (q *query) compute(ctx context.Context) error {
+	if q.columns == nil {
+		return nil
+	}
+	for _, timing := range []stats.QueryTiming{stats.ExecTotalTime, stats.EvalTotalTime, stats.InnerEvalTime} {
+		timer, inner := q.Stats().Timers.GetSpanTimer(ctx, timing)
+		defer timer.Finish()
+		ctx = inner
+	}
+	return q.columns.rewrite(ctx)
+}
+
 // Close gives the query's memory back.
 func (q *query) Close() {
 	q.Query.Close()
+	q.columns.release()
 	q.giveBack()
 }
 

@@ -1,6 +1,7 @@
 package querier
 
 import (
+	"github.com/prometheus/prometheus/model/labels"
 	promstorage "github.com/prometheus/prometheus/storage"
 
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -11,6 +12,21 @@ import (
 type selected struct {
 	set        chunk.SeriesSet
 	mint, maxt int64
+	taken      *tally // The bytes that it holds.
+}
+
+// forget drops what was selected by these matchers, when it is going to be read again.
+func (q *queryable) forget(ms []*labels.Matcher) {
+	if len(ms) > 0 && q.selected[ms[0]] != nil {
+		q.selected[ms[0]].drop()
+		delete(q.selected, ms[0])
+	}
+}
+
+// drop ends a selection that nobody is going to read.
+func (s *selected) drop() {
+	_ = s.set.Close()
+	s.taken.give(0)
 }
 
 // covers reports whether the selection has all that is asked for, by the same selector. It ends at

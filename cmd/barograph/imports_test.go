@@ -76,6 +76,8 @@ var edges = []struct{ from, to, why string }{
 	{"querier/leaf", "storage/series", "questions are selectors"},
 	{"querier/merge", "storage/chunk", "it joins chunks"},
 	{"querier/merge", "storage/series", "of series"},
+	{"querier/partial", "storage/chunk", "partial aggregates are packed like chunks"},
+	{"querier/partial", "storage/series", "groups have labels"},
 	{"querier/plan", "storage/series", "a plan covers shards"},
 	{"querier/queriertest", "querier", "a storage for tests of the engine"},
 	{"querier/queriertest", "querier/leaf", "which is a leaf's"},

@@ -1,8 +1,6 @@
 package eval
 
 import (
-	"slices"
-
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/barograph-db/barograph/querier/partial"
@@ -21,6 +19,7 @@ type want struct {
 	mint, maxt int64
 	stale      bool // Stale markers are kept.
 	starts     bool // Start timestamps count, so chunks that have them can't be read.
+	histograms bool // Histograms can be read.
 }
 
 // skips reports whether the chunk is outside of the times.
@@ -77,9 +76,9 @@ func (c *columns) join(chunks []chunk.Chunk, w *want) error {
 
 // dropStale leaves out stale markers.
 func (c *columns) dropStale() {
-	first := slices.IndexFunc(c.values, partial.IsAbsent)
-	if first < 0 {
-		return
+	first := 0
+	for first < len(c.values) && !partial.IsAbsent(c.values[first]) {
+		first++
 	}
 	kept := first
 	for i := first; i < len(c.values); i++ {

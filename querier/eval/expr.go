@@ -8,8 +8,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
-
-	"github.com/barograph-db/barograph/querier/partial"
 )
 
 // Mode is the features of the engine that change results.
@@ -20,38 +18,56 @@ type Mode struct {
 	StartTimes bool
 	// TypeUnit is type-and-unit-labels.
 	TypeUnit bool
+	// SubqueryStep is the step of subqueries that don't say theirs.
+	SubqueryStep time.Duration
 }
 
 // Expr is a part of an expression that can be computed here.
 type Expr struct {
 	mode     Mode
 	selector *parser.VectorSelector
-	function *function // nil is the selector's current value
-	window   int64     // of the function, in milliseconds
-	seconds  float64   // the window in seconds
+	join     *join     // in place of a selector
+	subquery *subquery // in place of a selector
+	function *function
+	kernel   kernel  // of the function
+	window   int64   // of the function, in milliseconds
+	seconds  float64 // the window in seconds
 	arg      parser.Expr
-	scalars  []*scalarOp // what is done to the values of each series, in this order
+	call     *parser.Call
+	mappings []*mapping // what is done to the values of each series, in this order
 
-	op       partial.Op // 0 is none
-	without  bool
-	grouping []string
+	aggregation
 }
 
-// Matchers of the series that the expression reads.
-func (x *Expr) Matchers() []*labels.Matcher { return x.selector.LabelMatchers }
+// Matchers of the series that the expression reads itself.
+func (x *Expr) Matchers() []*labels.Matcher {
+	if x.selector == nil {
+		return nil
+	}
+	return x.selector.LabelMatchers
+}
 
 // Replace returns what to put in the place of at, which x is about; nil leaves it as it is. once is
 // for what is evaluated at the first step and goes for all of them.
 type Replace func(x *Expr, at parser.Expr, once bool) (parser.Expr, error)
 
 // Rewrite calls replace with the largest parts of the expression that can be computed here, and
-// puts what it returns in their place. The expression has been preprocessed by promql. Subqueries
-// are left alone: they have steps of their own.
+// puts what it returns in their place. The expression has been preprocessed by promql. What is in a
+// subquery that is left to the engine is left, too: it has steps of its own. A selector is a part
+// where it is all there is; else nothing would be gained.
 func Rewrite(root *parser.Expr, mode Mode, replace Replace) error {
 	if !allowed(*root, mode) {
 		return nil
 	}
 	r := rewriter{mode: mode, replace: replace}
+	if s, ok := (*root).(*parser.VectorSelector); ok && !mode.DelayedNames {
+		x := matchSeries(s, mode, false)
+		if x == nil {
+			return nil
+		}
+		_, err := r.apply(x, root, false)
+		return err
+	}
 	return r.visit(root, false)
 }
 
@@ -60,13 +76,23 @@ type rewriter struct {
 	replace Replace
 }
 
+// apply reports whether x was replaced.
+func (r *rewriter) apply(x *Expr, e *parser.Expr, once bool) (bool, error) {
+	with, err := r.replace(x, *e, once)
+	if with == nil || err != nil {
+		return false, err
+	}
+	*e = with
+	return true, nil
+}
+
 func (r *rewriter) visit(e *parser.Expr, once bool) error {
 	if x := match(*e, r.mode, once); x != nil {
-		with, err := r.replace(x, *e, once)
-		if with != nil && err == nil {
-			*e = with
+		done, err := r.apply(x, e, once)
+		if done || err != nil || x.selector != nil {
+			return err
 		}
-		return err
+		// What is in it may be computed by itself.
 	}
 	switch n := (*e).(type) {
 	case *parser.StepInvariantExpr:
@@ -133,21 +159,14 @@ func reserved[S ~string | ~[]byte](name S) bool {
 	return false
 }
 
-var ops = map[parser.ItemType]partial.Op{
-	parser.SUM: partial.Sum, parser.AVG: partial.Avg, parser.MIN: partial.Min,
-	parser.MAX: partial.Max, parser.COUNT: partial.Count, parser.GROUP: partial.Group,
-}
-
 // match returns nil for what is not known here.
 func match(e parser.Expr, mode Mode, once bool) *Expr {
 	switch n := e.(type) {
 	case *parser.AggregateExpr:
-		x := matchSeries(n.Expr, mode, once)
-		if op := ops[n.Op]; x != nil && op != 0 {
-			x.op, x.without, x.grouping = op, n.Without, n.Grouping
+		if x := matchSeries(n.Expr, mode, once); x != nil && x.matchAggregation(n) {
 			return x
 		}
-	case *parser.Call, *parser.BinaryExpr:
+	case *parser.Call, *parser.BinaryExpr, *parser.UnaryExpr:
 		if !mode.DelayedNames {
 			return matchSeries(e, mode, once)
 		}
@@ -157,33 +176,27 @@ func match(e parser.Expr, mode Mode, once bool) *Expr {
 
 // matchSeries matches what gives one series for each that it reads.
 func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
-	x := &Expr{mode: mode}
-	switch n := e.(type) {
-	case *parser.BinaryExpr:
-		op, side := matchScalar(n)
-		if op == nil {
-			return nil
-		}
-		if x = matchSeries(side, mode, once); x != nil {
-			x.scalars = append(x.scalars, op)
+	if p, ok := e.(*parser.ParenExpr); ok {
+		return matchSeries(p.Expr, mode, once)
+	}
+	if m, inner := matchMapping(e); m != nil {
+		x := matchSeries(inner, mode, once)
+		if x != nil {
+			x.mappings = append(x.mappings, m)
 		}
 		return x
-	case *parser.VectorSelector:
-		x.selector = n
-	case *parser.Call:
-		f := functions[n.Func.Name]
-		if f == nil || len(n.Args) != 1 || f.counter && mode.TypeUnit {
-			return nil
-		}
-		m, ok := n.Args[0].(*parser.MatrixSelector)
-		if !ok || m.Range <= 0 || m.Range%time.Millisecond != 0 {
-			return nil
-		}
-		x.selector, _ = m.VectorSelector.(*parser.VectorSelector)
-		x.function, x.window, x.seconds, x.arg = f, m.Range.Milliseconds(), m.Range.Seconds(), m
 	}
-	if s := x.selector; s == nil || s.Anchored || s.Smoothed || s.OriginalOffset%time.Millisecond != 0 ||
-		s.Timestamp != nil && !once {
+	if n, ok := e.(*parser.BinaryExpr); ok {
+		return matchJoin(n, mode, once)
+	}
+	x := &Expr{mode: mode}
+	if !x.matchSelector(e) {
+		return nil
+	}
+	if x.subquery != nil {
+		return x
+	}
+	if s := x.selector; s.Anchored || s.Smoothed || s.OriginalOffset%time.Millisecond != 0 || s.Timestamp != nil && !once {
 		return nil
 	}
 	return x
@@ -191,7 +204,7 @@ func matchSeries(e parser.Expr, mode Mode, once bool) *Expr {
 
 // dropsName reports whether results lose the name of their series.
 func (x *Expr) dropsName() bool {
-	return x.function != nil && !x.function.keepsName || slices.ContainsFunc(x.scalars, (*scalarOp).dropsName)
+	return !x.function.keepsName || slices.ContainsFunc(x.mappings, func(m *mapping) bool { return !m.keepsName })
 }
 
 // Grid is the times at which an expression is evaluated, in milliseconds.
@@ -202,6 +215,9 @@ type Grid struct {
 
 // offset is what is subtracted from the time of a step to get the end of its window.
 func (x *Expr) offset(g Grid) int64 {
+	if x.subquery != nil {
+		return x.subquery.offset
+	}
 	offset := x.selector.OriginalOffset.Milliseconds()
 	if at := x.selector.Timestamp; at != nil {
 		offset += g.Start - *at
@@ -211,7 +227,7 @@ func (x *Expr) offset(g Grid) int64 {
 
 // reach is how long before the end of its window a step looks.
 func (x *Expr) reach(lookback int64) int64 {
-	if x.function == nil {
+	if x.function.current {
 		return lookback
 	}
 	return x.window

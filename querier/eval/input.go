@@ -11,9 +11,12 @@ import (
 type input struct {
 	labels series.Labels
 	chunks []chunk.Chunk
+	sides  [2]int32 // Without chunks: the series of each side of a join.
 	group  int32
 	points int32 // Once evaluated: the steps with a value before operations with numbers.
 	kept   bool  // Some are left after these.
+	mixed  bool  // Some chunks have histograms.
+	floats bool  // Some of the steps have floats.
 }
 
 // inputs are all series of a selection and the groups that they belong to. Without an aggregation
@@ -22,6 +25,7 @@ type inputs struct {
 	list   []input
 	groups []series.Labels // the labels of results
 	most   int             // samples of the largest series
+	named  bool            // All have the same name.
 }
 
 // inputBytes is what a series takes here, beside what the selection took for it; groupBytes the
@@ -49,19 +53,24 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 		if err := p.Take(bytes); err != nil {
 			return nil, err
 		}
-		samples := 0
+		samples, mixed := 0, false
 		for i := range s.Chunks {
 			c := &s.Chunks[i]
 			if !want.skips(c) && !want.reads(c) {
-				return nil, ErrFallback
+				if mixed = want.histograms && hasHistograms(c); !mixed {
+					return nil, ErrFallback
+				}
 			}
 			samples += c.Samples
 		}
+		if mixed && overlap(s.Chunks) {
+			return nil, ErrFallback
+		}
 		in.most = max(in.most, samples)
-		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i})
+		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i, mixed: mixed})
 	}
-	in.groups = g.groups
-	if g.ambiguous && hasTwins(in.list) {
+	in.groups, in.named = g.groups, g.seen && !g.ambiguous
+	if g.ambiguous && hasTwins(in.list, reserved[[]byte]) {
 		return nil, ErrFallback
 	}
 	return in, set.Err()
@@ -73,6 +82,7 @@ type grouper struct {
 	index  map[string]int32
 	groups []series.Labels
 	key    series.Labels
+	space  series.Labels // for the labels of groups
 
 	meta, scratch series.Labels // the reserved labels of the first series
 	seen          bool
@@ -99,7 +109,13 @@ func (g *grouper) group(ls series.Labels) int32 {
 		}
 		g.index[string(g.key)] = int32(len(g.groups))
 	}
-	g.groups = append(g.groups, slices.Clone(g.key))
+	const spaceBytes = 32 << 10
+	if len(g.key) > cap(g.space)-len(g.space) {
+		g.space = make(series.Labels, 0, max(spaceBytes, len(g.key)))
+	}
+	from := len(g.space)
+	g.space = append(g.space, g.key...)
+	g.groups = append(g.groups, g.space[from:len(g.space):len(g.space)])
 	return int32(len(g.groups) - 1)
 }
 
@@ -133,14 +149,14 @@ func appendReserved(dst, ls series.Labels) series.Labels {
 	return dst
 }
 
-// hasTwins reports whether series differ by nothing but reserved labels.
-func hasTwins(list []input) bool {
+// hasTwins reports whether series differ by nothing but labels that are not to count.
+func hasTwins(list []input, ignored func(name []byte) bool) bool {
 	seen := make(map[string]struct{}, len(list))
 	var key series.Labels
 	for _, in := range list {
 		key = key[:0]
 		for name, value := range in.labels.All() {
-			if !reserved(name) {
+			if ignored == nil || !ignored(name) {
 				key = series.AppendPair(key, name, value)
 			}
 		}

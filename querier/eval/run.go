@@ -14,7 +14,6 @@ import (
 
 	"github.com/barograph-db/barograph/querier/partial"
 	"github.com/barograph-db/barograph/storage/chunk"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Params of one run.
@@ -28,6 +27,10 @@ type Params struct {
 	// the run. Take may be called by several goroutines.
 	Hold func(chunk.Series) error
 	Take func(bytes int64) error
+	// Points asks for results as points, in place of values.
+	Points bool
+	// PerStep asks for the statistics of each step.
+	PerStep bool
 }
 
 // Result is what an expression was evaluated to.
@@ -40,30 +43,64 @@ type Result struct {
 	// Samples counts those that all steps have seen, each time that they were; NewSamples each
 	// once where windows overlap. They are what the engine's statistics count.
 	Samples, NewSamples int64
-}
 
-// Series is one of the results: a value for each step, or partial.Absent.
-type Series struct {
-	Labels series.Labels
-	Values []float64
-	Points int // Values that are there.
+	steps statistics // with Params.PerStep
+	slabs []*slab    // of the points
 }
 
 // Run evaluates the expression over the set, whose chunks stay valid until the end of the run. The
 // results don't refer to the set, and each has a value.
 func (x *Expr) Run(ctx context.Context, set chunk.SeriesSet, p Params) (*Result, error) {
-	in, err := x.gather(set, &p)
+	return x.run(ctx, &p, nil, func() (*inputs, error) { return x.gather(set, &p) })
+}
+
+func (x *Expr) run(ctx context.Context, p *Params, inner []*Result, gather func() (*inputs, error)) (*Result, error) {
+	r, err := x.start(p, gather)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{expr: x, params: &p, inputs: in, order: in.byGroup()}
-	if err := r.takeAll(); err != nil {
+	r.sides = inner
+	res, err := r.evaluate(ctx)
+	if err == nil && p.PerStep {
+		res.steps = newStatistics(p.Grid.Steps)
+		for _, piece := range r.pieces {
+			res.steps.add(piece.steps)
+		}
+	}
+	return res, err
+}
+
+func (r *run) evaluate(ctx context.Context) (*Result, error) {
+	if r.expr.op == 0 {
+		if err := r.work(ctx); err != nil {
+			r.release()
+			return nil, err
+		}
+		return r.result(), nil
+	}
+	part, err := r.part(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.work(ctx); err != nil {
+	res, err := r.expr.Finish(r.params.Grid, part)
+	if err == nil && r.params.Points {
+		res.draw()
+	}
+	return res, err
+}
+
+// start finds the series and holds the bytes of what is going to be allocated.
+func (x *Expr) start(p *Params, gather func() (*inputs, error)) (*run, error) {
+	agg, ok := x.aggregate(p.Grid)
+	if !ok {
+		return nil, ErrFallback
+	}
+	in, err := gather()
+	if err != nil {
 		return nil, err
 	}
-	return r.result()
+	r := &run{expr: x, params: p, agg: agg, inputs: in, order: in.byGroup()}
+	return r, r.takeAll()
 }
 
 // run is an evaluation under way.
@@ -71,18 +108,29 @@ type run struct {
 	*inputs
 	expr    *Expr
 	params  *Params
+	sides   []*Result // of a join; or of a subquery, one
+	agg     partial.Aggregate
 	order   []int32
-	pieces  [][]done // Of each worker, by group.
+	whole   bool     // No group is split between workers.
+	found   []Series // Without an aggregation, by group; without labels.
+	pieces  []*piece // Of each worker.
 	points  atomic.Int64
 	samples atomic.Int64
 	reads   atomic.Int64
+}
+
+// piece is what one worker has done.
+type piece struct {
+	groups []done
+	points points
+	steps  statistics
+	annos  annotations.Annotations
 }
 
 // done is the state of a group as far as one worker has seen its series.
 type done struct {
 	group  int32
 	column *partial.Column
-	values []float64 // without an aggregation
 }
 
 // seriesPerWorker is from how many series on it pays to share work.
@@ -94,174 +142,196 @@ func (r *run) workers() int {
 
 // takeAll holds the bytes of what is going to be allocated: columns of samples and of results.
 func (r *run) takeAll() error {
-	steps := r.params.Grid.Steps
-	n, workers := int64(len(r.groups)), int64(r.workers())
-	column := int64(steps) * 8
+	steps := int64(r.params.Grid.Steps)
+	value, workers := int64(8), int64(r.workers())
+	if r.params.Points {
+		value = pointBytes
+	}
+	n := int64(len(r.groups)) * steps * value
 	if r.expr.op != 0 {
-		n = min(n+workers, int64(len(r.list)))
-		column = partial.Bytes(r.expr.op, steps)
+		n = r.agg.Bytes(min(len(r.groups)+r.workers(), len(r.list)), len(r.list))
 	}
 	const sampleBytes = 2 * (8 + 8 + 4) // Slices grow to twice of what they need.
-	return r.params.Take(n*column + workers*(int64(r.most)*sampleBytes+int64(steps)*32))
+	return r.params.Take(n + workers*(int64(r.most)*sampleBytes+steps*32))
 }
 
 // work splits the series between workers.
 func (r *run) work(ctx context.Context) error {
-	workers := r.workers()
-	r.pieces = make([][]done, workers)
+	bounds := r.split(r.workers())
+	r.pieces = make([]*piece, len(bounds)-1)
+	if r.expr.op == 0 {
+		r.found = make([]Series, len(r.groups))
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	for i := range workers {
-		piece := r.order[i*len(r.order)/workers : (i+1)*len(r.order)/workers]
+	for i := range r.pieces {
+		order := r.order[bounds[i]:bounds[i+1]]
 		g.Go(func() (err error) {
 			defer func() { // As in promql: a broken query must not take the node with it.
 				if p := recover(); p != nil {
 					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
 				}
 			}()
-			r.pieces[i], err = r.piece(ctx, piece)
+			r.pieces[i], err = r.piece(ctx, order)
 			return err
 		})
 	}
 	return g.Wait()
 }
 
+// split returns where the part of each worker begins, and the end.
+func (r *run) split(workers int) []int {
+	bounds := make([]int, workers+1)
+	for i := range bounds {
+		at := i * len(r.order) / workers
+		for r.whole && at > 0 && at < len(r.order) && r.list[r.order[at]].group == r.list[r.order[at-1]].group {
+			at++
+		}
+		bounds[i] = at
+	}
+	return bounds
+}
+
 // piece evaluates some of the series.
-func (r *run) piece(ctx context.Context, piece []int32) ([]done, error) {
+func (r *run) piece(ctx context.Context, order []int32) (*piece, error) {
 	x, g := r.expr, r.params.Grid
-	w := newWork(x, g, r.params.Lookback)
 	want := x.want(r.params)
-	var out []done
-	values := make([]float64, g.Steps)
-	for _, i := range piece {
+	e := &evaluator{run: r, want: want, work: newWork(x, g, r.params.Lookback), floats: make([]float64, g.Steps)}
+	out := &piece{}
+	if r.params.PerStep && r.sides == nil {
+		out.steps = newStatistics(g.Steps)
+		e.steps = &out.steps
+	}
+	for _, i := range order {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		s := &r.list[i]
-		if err := w.load(s.chunks, &want); err != nil {
+		values, err := e.eval(s)
+		if err != nil {
 			return nil, err
 		}
-		w.eval(x, values)
-		if err := r.count(s, w, values); err != nil {
+		if s.kept = s.points > 0 && (s.mixed || e.work.applyMappings(x, values.Floats)); !s.kept {
+			continue
+		}
+		if x.op == 0 { // The group has no other series.
+			if err := e.keep(&r.found[s.group], values, &out.points); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if n := len(out.groups); n == 0 || out.groups[n-1].group != s.group {
+			out.groups = append(out.groups, done{group: s.group, column: r.agg.New()})
+		}
+		if err := e.add(out.groups[len(out.groups)-1].column, s, values); err != nil {
 			return nil, err
 		}
-		if s.kept = s.points > 0 && x.applyScalars(values); !s.kept {
-			continue
-		}
-		if x.op == 0 {
-			out = append(out, done{group: s.group, values: values})
-			values = make([]float64, g.Steps)
-			continue
-		}
-		if len(out) == 0 || out[len(out)-1].group != s.group {
-			out = append(out, done{group: s.group, column: partial.NewColumn(x.op, g.Steps)})
-		}
-		out[len(out)-1].column.Add(values)
+	}
+	if e.mixed != nil {
+		out.annos = e.mixed.annos
 	}
 	return out, nil
 }
 
-// count keeps the statistics and the limit on samples, which is that of the engine: it holds the
-// values of all series and the samples of one window.
+// evaluator evaluates one series after the other.
+type evaluator struct {
+	*run
+	want   want
+	work   *work
+	steps  *statistics
+	mixed  *mixed // Once there was a series with histograms.
+	floats []float64
+}
+
+// eval returns the values of a series, which stay valid until the next.
+func (e *evaluator) eval(s *input) (partial.Values, error) {
+	switch {
+	case e.expr.join != nil:
+		return e.evalPair(s)
+	case e.expr.subquery != nil:
+		return e.evalMember(s)
+	case s.mixed && e.steps != nil:
+		return partial.Values{}, ErrFallback
+	case s.mixed:
+		return e.evalMixed(s)
+	}
+	if err := e.work.load(s.chunks, &e.want); err != nil {
+		return partial.Values{}, err
+	}
+	e.work.eval(e.expr, e.floats)
+	if e.steps != nil {
+		e.steps.see(e.expr, e.work, e.floats)
+	}
+	return partial.Values{Floats: e.floats}, e.count(s, e.work, e.floats)
+}
+
+func (e *evaluator) evalMixed(s *input) (partial.Values, error) {
+	if e.mixed == nil {
+		e.mixed = newMixed(e.expr, e.params.Grid, e.params.Lookback, e.want)
+	}
+	values, err := e.mixed.eval(s, e.floats, e.params.Take)
+	if err == nil {
+		s.points = int32(e.mixed.points)
+		err = e.tally(e.mixed.tally)
+	}
+	return values, err
+}
+
+// keep makes values a result.
+func (e *evaluator) keep(to *Series, values partial.Values, points *points) error {
+	if err := e.params.Take(values.HistogramBytes()); err != nil {
+		return err
+	}
+	if to.Values = values; e.params.Points {
+		points.draw(to, e.params.Grid)
+		return nil
+	}
+	to.Histograms = slices.Clone(values.Histograms)
+	e.floats = make([]float64, len(e.floats))
+	return nil
+}
+
+// add adds a series to a column. The first with histograms makes the column hold about as much, and
+// what rounding took from it.
+func (e *evaluator) add(c *partial.Column, s *input, values partial.Values) error {
+	if values.Histograms != nil && !c.HasHistograms() {
+		if err := e.params.Take(2 * values.HistogramBytes()); err != nil {
+			return err
+		}
+	}
+	c.Add(s.labels, values)
+	return nil
+}
+
+// count keeps the statistics of a series without histograms.
 func (r *run) count(s *input, w *work, values []float64) error {
-	for _, v := range values {
-		if !partial.IsAbsent(v) {
-			s.points++
-		}
+	s.points = present(values)
+	s.floats = s.points > 0
+	t := tally{points: int64(s.points), samples: int64(s.points), reads: int64(s.points)}
+	if !r.expr.function.current {
+		t.samples, t.reads, t.widest = w.seen, w.fresh, int64(w.widest)
 	}
-	samples, reads, widest := int64(s.points), int64(s.points), int32(0)
-	if r.expr.function != nil {
-		samples, reads = 0, 0
-		seen := int32(0)
-		for i, hi := range w.hi {
-			lo := w.lo[i]
-			samples += int64(hi - lo)
-			reads += int64(hi - max(lo, seen))
-			seen, widest = hi, max(widest, hi-lo)
-		}
-	}
-	r.samples.Add(samples)
-	r.reads.Add(reads)
-	if r.points.Add(int64(s.points))+int64(widest) > int64(r.params.MaxSamples) {
+	return r.tally(t)
+}
+
+// tally adds to the statistics and keeps the limit on samples, which is that of the engine: it holds
+// the values of all series and the samples of one window.
+func (r *run) tally(t tally) error {
+	r.samples.Add(t.samples)
+	r.reads.Add(t.reads)
+	if r.points.Add(t.points)+t.widest > int64(r.params.MaxSamples) {
 		return ErrTooManySamples
 	}
 	return nil
 }
 
-// applyScalars reports whether any value is left.
-func (x *Expr) applyScalars(values []float64) bool {
-	for _, op := range x.scalars {
-		op.apply(values)
-	}
-	return len(x.scalars) == 0 || slices.ContainsFunc(values, func(v float64) bool { return !partial.IsAbsent(v) })
-}
-
-// result merges what the workers have done. Groups come in the order of the first of their series
-// that has a value.
-func (r *run) result() (*Result, error) {
-	values := make([][]float64, len(r.groups))
-	var last *done
-	finish := func() (ok bool) {
-		if ok = true; last != nil && last.column != nil {
-			values[last.group], ok = last.column.Finish()
-		}
-		return ok
-	}
-	for _, piece := range r.pieces {
-		for i := range piece {
-			d := &piece[i]
-			if d.column == nil {
-				values[d.group] = d.values
-				continue
-			}
-			if last != nil && last.group == d.group {
-				if !last.column.Merge(d.column) {
-					return nil, ErrFallback
-				}
-				continue
-			}
-			if !finish() {
-				return nil, ErrFallback
-			}
-			last = d
-		}
-	}
-	if !finish() {
-		return nil, ErrFallback
-	}
-	return r.assemble(values), nil
-}
-
-func (r *run) assemble(values [][]float64) *Result {
-	res := &Result{
-		Grid: r.params.Grid, Read: len(r.list),
-		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
-	}
-	r.annotate(res)
-	for _, s := range r.list {
-		vs := values[s.group]
-		if !s.kept || vs == nil {
-			continue
-		}
-		values[s.group] = nil // Once is enough.
-		out := Series{Labels: r.groups[s.group], Values: vs}
-		for _, v := range vs {
-			if !partial.IsAbsent(v) {
-				out.Points++
-			}
-		}
-		res.Series = append(res.Series, out)
-	}
-	return res
-}
-
 // annotate says which metrics don't look like counters though they were taken for such.
-func (r *run) annotate(res *Result) {
-	if f := r.expr.function; f == nil || !f.counter {
+func (r *run) annotate(to *annotations.Annotations) {
+	if !r.expr.function.counter {
 		return
 	}
 	last := ""
 	for _, s := range r.list {
-		if s.points == 0 {
+		if !s.floats {
 			continue
 		}
 		name := s.labels.Get(model.MetricNameLabel)
@@ -269,7 +339,10 @@ func (r *run) annotate(res *Result) {
 			continue
 		}
 		if last = string(name); !looksLikeCounter(last) {
-			r.expr.annotate(last, &res.Annotations)
+			r.expr.annotate(last, to)
+		}
+		if r.named {
+			return
 		}
 	}
 }
@@ -284,28 +357,16 @@ func looksLikeCounter(name string) bool {
 }
 
 func (x *Expr) want(p *Params) want {
-	w := want{stale: x.function == nil, starts: x.mode.StartTimes}
+	if x.selector == nil {
+		return want{}
+	}
+	w := want{stale: x.function.current, starts: x.mode.StartTimes, histograms: x.takesHistograms()}
 	w.mint, w.maxt = x.Times(p.Grid, p.Lookback)
-	return w
-}
-
-func newWork(x *Expr, g Grid, lookback int64) *work {
-	w := &work{
-		lo: make([]int32, g.Steps), hi: make([]int32, g.Steps), ends: make([]int64, g.Steps),
-		window: x.reach(lookback), seconds: x.seconds,
-	}
-	for i := range w.ends {
-		w.ends[i] = g.Start + int64(i)*g.Step - x.offset(g)
-	}
 	return w
 }
 
 // eval computes the values of the series that is loaded.
 func (w *work) eval(x *Expr, out []float64) {
 	w.place()
-	if x.function == nil {
-		w.current(out)
-		return
-	}
-	x.function.kernel(w, out)
+	x.kernel(w, out)
 }

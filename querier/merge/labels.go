@@ -6,9 +6,9 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// toLabels converts with two allocations however many labels there are: one string of all the
+// Labels converts with two allocations however many labels there are: one string of all the
 // bytes, of which names and values are parts, and what the builder makes of them.
-func toLabels(b *labels.ScratchBuilder, l series.Labels) labels.Labels {
+func Labels(b *labels.ScratchBuilder, l series.Labels) labels.Labels {
 	b.Reset()
 	all, end := string(l), 0
 	for name, value := range l.All() {

@@ -112,7 +112,7 @@ func (r *reader) draw() bool {
 			return false
 		}
 	}
-	r.cur = entry{labels: toLabels(&r.builder, s.Labels), chunks: s.Chunks}
+	r.cur = entry{labels: Labels(&r.builder, s.Labels), chunks: s.Chunks}
 	return true
 }
 

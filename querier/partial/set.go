@@ -1,0 +1,51 @@
+package partial
+
+import (
+	"slices"
+
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Set is what an aggregation has come to over some of the series: a column for each group.
+type Set struct {
+	Aggregate
+	Groups []GroupColumn
+}
+
+// GroupColumn is a group's labels and its column.
+type GroupColumn struct {
+	Labels series.Labels
+	Column *Column
+}
+
+// Merge merges sets, the series of each after those of the one before, into the first. Groups come
+// in the order in which they are met. It returns false where a column refuses, or where the sets are
+// not of one aggregation. The sets are not to be used any more.
+func Merge(sets ...*Set) (*Set, bool) {
+	into := sets[0]
+	if len(sets) == 1 {
+		return into, true
+	}
+	index := make(map[string]*Column, len(into.Groups))
+	for _, g := range into.Groups {
+		index[string(g.Labels)] = g.Column
+	}
+	for _, s := range sets[1:] {
+		if s.Op != into.Op || s.Steps != into.Steps || !slices.EqualFunc(s.Params, into.Params, same) {
+			return nil, false
+		}
+		for _, g := range s.Groups {
+			c, ok := index[string(g.Labels)]
+			if !ok {
+				index[string(g.Labels)] = g.Column
+				into.Groups = append(into.Groups, g)
+			} else if !c.Merge(g.Column) {
+				return nil, false
+			}
+		}
+	}
+	return into, true
+}
+
+// same reports whether a and b are the same number, or both none.
+func same(a, b float64) bool { return a == b || a != a && b != b }
