@@ -20,7 +20,7 @@ import (
 // hasHistograms reports whether the chunk has histograms.
 func hasHistograms(c *chunk.Chunk) bool {
 	switch c.Enc {
-	case chunk.Histogram, chunk.FloatHistogram, chunk.HistogramST, chunk.FloatHistogramST:
+	case chunk.Histogram, chunk.FloatHistogram, chunk.HistogramST, chunk.FloatHistogramST, chunk.Packed:
 		return true
 	}
 	return false
