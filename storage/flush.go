@@ -176,8 +176,10 @@ func (db *DB) flushLocked(ctx context.Context, before int64) (err error) {
 // cut begins a new segment of the log; all records before it are in the head.
 func (db *DB) cut() (uint64, error) {
 	db.barrier.Lock()
-	defer db.barrier.Unlock()
-	segment, err := db.wal.Cut()
+	cut := db.wal.BeginCut()
+	db.encoder.Forget() // What follows must be readable without what is before.
+	db.barrier.Unlock()
+	segment, err := cut.Finish()
 	if err != nil {
 		return 0, fmt.Errorf("cut log: %w", db.writeError(err))
 	}

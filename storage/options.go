@@ -83,6 +83,7 @@ type ReplayInfo struct {
 	Segments int
 	Records  int
 	Damaged  int
+	Lost     int // records that were whole, but built on damaged ones
 	Duration time.Duration
 }
 

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -42,13 +43,15 @@ func (ms marks) keep(segment uint64) func(t int64) bool {
 }
 
 // replay reads the log into the head: the records of the checkpoint side by side, since each
-// stands for series of its own, then the frames in their order.
+// stands for series of its own, then the frames in their order. The log is read and decoded by one
+// goroutine, and the samples are put in by others.
 func (db *DB) replay(ms marks) (ReplayInfo, error) {
 	var checkpoint errgroup.Group
 	checkpoint.SetLimit(runtime.GOMAXPROCS(0))
 	inCheckpoint := true
-	var f frame.Frame
-	info := ReplayInfo{}
+	decoder := frame.NewDecoder()
+	frames := db.head.NewReplay(runtime.GOMAXPROCS(0))
+	info, firstLost := ReplayInfo{}, uint64(0)
 	stats, err := db.wal.Replay(func(segment uint64, kind wal.Kind, payload []byte) error {
 		switch kind {
 		case wal.KindCheckpoint:
@@ -65,12 +68,14 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 				inCheckpoint = false
 				_ = checkpoint.Wait()
 			}
-			f.Reset()
-			err := frame.Decode(&f, payload)
-			if err == nil {
-				err = db.head.Replay(&f, ms.keep(segment))
-			}
-			if err != nil { // Its checksum held, yet it makes no sense: the rest still does.
+			err := frames.Frame(func(f *frame.Frame) error { return decoder.Decode(f, payload) }, ms.keep(segment))
+			switch {
+			case errors.Is(err, frame.ErrLost):
+				db.metrics.lost.Inc()
+				if info.Lost++; info.Lost == 1 {
+					firstLost = segment
+				}
+			case err != nil: // Its checksum held, yet it makes no sense: the rest still does.
 				db.metrics.undecodable.Inc()
 			}
 			return nil
@@ -78,8 +83,12 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 		return fmt.Errorf("record of unknown kind %d in segment %d: written by a newer version", kind, segment)
 	})
 	_ = checkpoint.Wait()
+	frames.Close()
 	if err != nil {
 		return info, err
+	}
+	if info.Lost > 0 {
+		db.background("read log", fmt.Errorf("%w: %d records, the first in segment %d", frame.ErrLost, info.Lost, firstLost))
 	}
 	db.maintenance.checkpointed = stats.Checkpoint
 	info.Segments, info.Records, info.Damaged = stats.Segments, stats.Records, stats.Damaged
