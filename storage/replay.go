@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/wal"
 )
@@ -46,34 +44,26 @@ func (ms marks) keep(segment uint64) func(t int64) bool {
 // stands for series of its own, then the frames in their order. The log is read and decoded by one
 // goroutine, and the samples are put in by others.
 func (db *DB) replay(ms marks) (ReplayInfo, error) {
-	var checkpoint errgroup.Group
-	checkpoint.SetLimit(runtime.GOMAXPROCS(0))
-	inCheckpoint := true
+	checkpoint, inCheckpoint := db.newLoading(), true
 	decoder := frame.NewDecoder()
 	frames := db.head.NewReplay(runtime.GOMAXPROCS(0))
-	info, firstLost := ReplayInfo{}, uint64(0)
+	info := ReplayInfo{}
 	stats, err := db.wal.Replay(func(segment uint64, kind wal.Kind, payload []byte) error {
 		switch kind {
 		case wal.KindCheckpoint:
-			record := append([]byte(nil), payload...)
-			checkpoint.Go(func() error {
-				if err := db.head.LoadCheckpoint(record, ms.keep(segment)); err != nil {
-					db.metrics.undecodable.Inc()
-				}
-				return nil
-			})
+			checkpoint.record(payload, ms.keep(segment))
 			return nil
 		case kindFrame:
 			if inCheckpoint {
 				inCheckpoint = false
-				_ = checkpoint.Wait()
+				checkpoint.wait()
 			}
 			err := frames.Frame(func(f *frame.Frame) error { return decoder.Decode(f, payload) }, ms.keep(segment))
 			switch {
 			case errors.Is(err, frame.ErrLost):
 				db.metrics.lost.Inc()
 				if info.Lost++; info.Lost == 1 {
-					firstLost = segment
+					info.LostFrom = segment
 				}
 			case err != nil: // Its checksum held, yet it makes no sense: the rest still does.
 				db.metrics.undecodable.Inc()
@@ -82,13 +72,10 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 		}
 		return fmt.Errorf("record of unknown kind %d in segment %d: written by a newer version", kind, segment)
 	})
-	_ = checkpoint.Wait()
+	checkpoint.wait()
 	frames.Close()
 	if err != nil {
 		return info, err
-	}
-	if info.Lost > 0 {
-		db.background("read log", fmt.Errorf("%w: %d records, the first in segment %d", frame.ErrLost, info.Lost, firstLost))
 	}
 	db.maintenance.checkpointed = stats.Checkpoint
 	info.Segments, info.Records, info.Damaged = stats.Segments, stats.Records, stats.Damaged
