@@ -1,10 +1,6 @@
 package frame
 
-import (
-	"math/bits"
-
-	"github.com/barograph-db/barograph/storage/series"
-)
+import "math/bits"
 
 const (
 	basePage = 256
@@ -77,11 +73,10 @@ func generation(about, before uint32) uint32 {
 	return before
 }
 
-// about is what is kept of a reference with a scale.
-func about(ref series.Ref, s scale) uint32 {
-	g := ref.Generation()
-	if g > maxBaseGen {
-		g = 0
+// about is what is kept of a generation and a scale.
+func about(generation uint32, s scale) uint32 {
+	if generation > maxBaseGen {
+		generation = 0
 	}
-	return g<<scaleBits | uint32(s)
+	return generation<<scaleBits | uint32(s)
 }

@@ -50,7 +50,7 @@ func appendBlock(b, block []byte, s *huff0.Scratch) []byte {
 			compress = huff0.Compress4X
 		}
 		s.Reuse = huff0.ReusePolicyNone
-		if out, _, err := compress(block, s); err == nil && len(out)+4 < len(block) {
+		if out, _, err := compress(block, s); err == nil && len(out) < len(block)-len(block)/16 {
 			b = append(b, blockHuffman)
 			b = binary.AppendUvarint(b, uint64(len(out)))
 			return append(b, out...)

@@ -229,14 +229,16 @@ func (c *columns) encodeValues(f *Frame, base *bases) (d digest) {
 		slot := index % basePage
 		was, known := page.value[slot], page.about[slot]
 		d = d.add(was, known)
-		if g := ref.Generation(); g != generation(known, gen) {
-			c.gens = binary.AppendUvarint(c.gens, uint64(at-genAt)+1)
-			c.gens = binary.AppendUvarint(c.gens, uint64(g))
-			genAt, gen = at+1, g
-			known = about(ref, scale(known&scaleMask))
-		} else if gen = g; known>>scaleBits == 0 {
-			known = about(ref, scale(known&scaleMask))
+		if g := ref.Generation(); known>>scaleBits != g || g == 0 {
+			if g != generation(known, gen) {
+				c.gens = binary.AppendUvarint(c.gens, uint64(at-genAt)+1)
+				c.gens = binary.AppendUvarint(c.gens, uint64(g))
+				genAt = at + 1
+			}
+			known = about(g, scale(known&scaleMask))
+			page.about[slot] = known
 		}
+		gen = ref.Generation()
 		if now := math.Float64bits(v); now != was {
 			changed[at/8] |= 1 << (at & 7)
 			s := scale(known & scaleMask)
@@ -270,9 +272,8 @@ func (c *columns) encodeValues(f *Frame, base *bases) (d digest) {
 				nRaw += size
 			}
 			nClasses++
-			page.value[slot] = now
+			page.value[slot], page.about[slot] = now, known
 		}
-		page.about[slot] = known
 		if page == &c.none {
 			page.value[slot], page.about[slot] = 0, 0
 		}
@@ -478,13 +479,15 @@ func (c *columns) decodeValues(f *Frame, gens reader, base *bases) (d digest) {
 		slot := index % basePage
 		was, known := page.value[slot], page.about[slot]
 		d = d.add(was, known)
-		gen = generation(known, gen)
-		if at == odd {
-			gen = uint32(gens.uvarint())
-			odd = at + int(gens.uvarint())
-			known = about(series.MakeRef(index, gen), scale(known&scaleMask))
-		} else if known>>scaleBits == 0 {
-			known = about(series.MakeRef(index, gen), scale(known&scaleMask))
+		if g := known >> scaleBits; g == 0 || at == odd {
+			if at == odd {
+				gen = uint32(gens.uvarint())
+				odd = at + int(gens.uvarint())
+			}
+			known = about(gen, scale(known&scaleMask))
+			page.about[slot] = known
+		} else {
+			gen = g
 		}
 		refs[at] = series.MakeRef(index, gen)
 		if c.changed[at/8]>>(at&7)&1 != 0 {
@@ -514,10 +517,9 @@ func (c *columns) decodeValues(f *Frame, gens reader, base *bases) (d digest) {
 			case classXOR:
 				was ^= cutWord(&raw, size)
 			}
-			page.value[slot] = was
+			page.value[slot], page.about[slot] = was, known
 		}
 		values[at] = math.Float64frombits(was)
-		page.about[slot] = known
 		if page == &c.none {
 			page.value[slot], page.about[slot] = 0, 0
 		}

@@ -9,7 +9,10 @@ type scale uint8
 
 const (
 	mulScale  scale = 16
-	maxDigits       = 9
+	maxDigits scale = 9
+)
+
+const (
 	// maxUnits bounds n, so that adding and subtracting turns a float into an integer.
 	maxUnits = 1 << 50
 	rounder  = 3 << 51
@@ -23,7 +26,7 @@ var up, down = func() (up, down [32]float64) {
 	p := 1.0
 	for i := range maxDigits + 1 {
 		up[i], down[i] = p, p
-		up[int(mulScale)+i], down[int(mulScale)+i] = p, 1/p
+		up[mulScale+i], down[mulScale+i] = p, 1/p
 		p *= 10
 	}
 	return up, down

@@ -17,7 +17,6 @@ type Replay struct {
 	running sync.WaitGroup
 	pending sync.WaitGroup // frames that are not put in yet
 	free    chan *replayed
-	batch   *batch // of who calls
 }
 
 // replayed is a frame on its way through the workers.
