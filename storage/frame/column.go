@@ -20,7 +20,7 @@ const (
 	// side by side, for six bytes more.
 	fourStreams = 1 << 10
 	// minHuffman is the length below which a code costs more than it saves.
-	minHuffman = 32
+	minHuffman = 128
 )
 
 var coders = sync.Pool{New: func() any { return &huff0.Scratch{} }}
