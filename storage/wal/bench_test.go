@@ -52,10 +52,10 @@ func written() (n int64) {
 	return n
 }
 
-func syncs(b *testing.B, w *WAL) float64 {
+func syncs(tb testing.TB, w *WAL) float64 {
 	var m dto.Metric
 	if err := w.metrics.syncs.Write(&m); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return float64(m.GetHistogram().GetSampleCount())
 }
