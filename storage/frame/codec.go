@@ -2,7 +2,6 @@ package frame
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -74,22 +73,15 @@ func (w *work) prepare(f *Frame) (flags byte) {
 	return 0
 }
 
-// AppendEncode appends the bytes of a frame that stands by itself to dst. It panics over more than
-// MaxSamples float samples.
+// AppendEncode appends the bytes of a frame that stands by itself to dst. It has at most MaxSamples
+// float samples.
 func AppendEncode(dst []byte, f *Frame) []byte {
-	mayEncode(f)
 	w := works.Get().(*work)
 	defer w.release()
 	flags := w.prepare(f)
 	dst = append(append(dst, version, flags), w.shape...)
 	dst, _ = w.columns.appendValues(dst, f, &bases{})
 	return append(dst, w.packed...)
-}
-
-func mayEncode(f *Frame) {
-	if len(f.Refs) > MaxSamples {
-		panic(fmt.Sprintf("frame: %d samples, the limit is %d", len(f.Refs), MaxSamples))
-	}
 }
 
 // Encoder writes the frames of a log, each relative to those before. Its methods may be called
@@ -137,9 +129,11 @@ func (e *Encoder) forgetLocked() {
 
 // Encode encodes f and hands the bytes to write, one frame after the other, so that the order of
 // the log is that of the encoder. write may not keep them; its error is returned, and then nothing
-// builds on f. It panics over more than MaxSamples float samples.
+// builds on f. ErrTooLarge says that f has more than MaxSamples float samples.
 func (e *Encoder) Encode(f *Frame, write func(record []byte) error) error {
-	mayEncode(f)
+	if len(f.Refs) > MaxSamples {
+		return fmt.Errorf("%w: %d samples, the limit is %d", ErrTooLarge, len(f.Refs), MaxSamples)
+	}
 	w := works.Get().(*work)
 	defer w.release()
 	flags := w.prepare(f) | flagLog
@@ -166,9 +160,6 @@ func (e *Encoder) Encode(f *Frame, write func(record []byte) error) error {
 	}
 	return err
 }
-
-// ErrLost marks a frame that builds on one that is lost.
-var ErrLost = errors.New("frame builds on one that is lost")
 
 // Decoder reads the frames of a log, in their order.
 type Decoder struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // MaxSamples bounds the float samples of a frame. It is far above what a request may bring.
-const MaxSamples = 1 << 22
+const MaxSamples = 1 << 23
 
 // The flags of the float samples.
 const (

@@ -155,6 +155,8 @@ func TestLogRefuses(t *testing.T) {
 	f.Values[0] = 7
 	require.NoError(t, d.Decode(&got, encode(t, e, f)))
 	require.Equal(t, f.Values, got.Values)
+	f.Refs = make([]series.Ref, frame.MaxSamples+1)
+	require.ErrorIs(t, e.Encode(f, func([]byte) error { return nil }), frame.ErrTooLarge)
 }
 
 // FuzzLog decodes junk between good frames: what comes is right or refused.
