@@ -29,9 +29,9 @@ func TestBlowUps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			requireRefused(t, plain, query, name == "the text")
-			err := askSmall(t, columns, query)
-			if err != nil {
-				requireLimit(t, err, Execution, limitQueryBytes)
+			if err := askSmall(t, columns, query); err != nil {
+				var limit *LimitError
+				require.ErrorAs(t, err, &limit)
 			}
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -41,14 +40,23 @@ func (db *DB) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, err
 	if err := db.writable(); err != nil {
 		return nil, err
 	}
-	pos, rejected, err := db.apply(f)
-	if err == nil {
-		err = db.wal.Wait(ctx, pos)
-	}
+	rejected, err := db.append(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("append frame: %w", db.writeError(err))
 	}
 	return rejected, nil
+}
+
+func (db *DB) append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, error) {
+	if err := db.wal.Enter(); err != nil {
+		return nil, err
+	}
+	defer db.wal.Leave()
+	pos, rejected, err := db.apply(f)
+	if err != nil {
+		return nil, err
+	}
+	return rejected, db.wal.Wait(ctx, pos)
 }
 
 // apply writes f to the log and to the head, as one step for whoever cuts the log.
@@ -62,13 +70,13 @@ func (db *DB) apply(f *frame.Frame) (wal.Pos, []frame.Rejected, error) {
 	return pos, db.head.Append(f), nil
 }
 
-var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-func (db *DB) log(f *frame.Frame) (wal.Pos, error) {
-	buf := encodeBuffers.Get().(*[]byte)
-	*buf = frame.AppendEncode((*buf)[:0], f)
-	pos, err := db.wal.Append(kindFrame, *buf)
-	encodeBuffers.Put(buf)
+// log writes f to the log. The encoder has one frame after the other appended, since what a frame
+// says builds on those before it.
+func (db *DB) log(f *frame.Frame) (pos wal.Pos, err error) {
+	err = db.encoder.Encode(f, func(record []byte) (err error) {
+		pos, err = db.wal.Append(kindFrame, record)
+		return err
+	})
 	return pos, err
 }
 

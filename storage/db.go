@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/keys"
 	"github.com/barograph-db/barograph/storage/wal"
@@ -41,7 +42,9 @@ type DB struct {
 	store *pebble.DB
 	wal   *wal.WAL
 	head  *head.Head
-	cache *block.Cache
+	// encoder is of the log's frames.
+	encoder *frame.Encoder
+	cache   *block.Cache
 
 	// barrier makes one step of writing a record and applying it to the head, against a cut.
 	barrier sync.RWMutex
@@ -74,7 +77,7 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer)}
+	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer), encoder: frame.NewEncoder()}
 	defer func() {
 		if err != nil {
 			_ = db.release()

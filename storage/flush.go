@@ -41,7 +41,7 @@ type state struct {
 // slots waits for the next, unless it is much. A checkpoint follows each flush, or a lot of log.
 func decide(s state) need {
 	ended := floor(s.now-s.grace, s.slot)
-	n := need{before: ended, checkpoint: s.logBytes > max(s.checkpointMin, 2*s.lastCheckpoint)}
+	n := need{before: ended, checkpoint: s.logBytes > max(s.checkpointMin, s.lastCheckpoint)}
 	if s.oldest < ended {
 		n.flush = ended > s.flushedBefore || s.lateBytes > s.lateLimit
 	}
@@ -174,17 +174,6 @@ func (db *DB) flushLocked(ctx context.Context, before int64) (err error) {
 	return nil
 }
 
-// cut begins a new segment of the log; all records before it are in the head.
-func (db *DB) cut() (uint64, error) {
-	db.barrier.Lock()
-	defer db.barrier.Unlock()
-	segment, err := db.wal.Cut()
-	if err != nil {
-		return 0, fmt.Errorf("cut log: %w", db.writeError(err))
-	}
-	return segment, nil
-}
-
 // flushBits: series go from the head into parts by 1<<flushBits ranges of shards, so that what is
 // encoded is in memory for one range at a time.
 const flushBits = 3
@@ -306,24 +295,4 @@ func (db *DB) ingest(ctx context.Context, builders []*block.Builder) (FlushInfo,
 		return info, nil, fmt.Errorf("ingest %d parts: %w", len(parts), err)
 	}
 	return info, parts, nil
-}
-
-// checkpointLocked writes the head beside the log and lets the log before it go.
-func (db *DB) checkpointLocked() error {
-	segment, err := db.cut()
-	if err != nil {
-		return err
-	}
-	size := int64(0)
-	err = db.wal.Checkpoint(segment, func(emit func([]byte) error) error {
-		return db.head.Checkpoint(func(record []byte) error {
-			size += int64(len(record))
-			return emit(record)
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("checkpoint at segment %d: %w", segment, err)
-	}
-	db.maintenance.lastCheckpoint, db.maintenance.checkpointed = size, segment
-	return nil
 }

@@ -28,7 +28,7 @@ func TestDecide(t *testing.T) {
 		}, need{flush: true, before: 10 * slot}},
 		{"little log", func(s *state) { s.logBytes = 1000 }, need{before: -slot}},
 		{"much log", func(s *state) { s.logBytes = 1001 }, need{before: -slot, checkpoint: true}},
-		{"much log for a small head only", func(s *state) { s.logBytes, s.lastCheckpoint = 1001, 501 }, need{before: -slot}},
+		{"much log for a small head only", func(s *state) { s.logBytes, s.lastCheckpoint = 1001, 1001 }, need{before: -slot}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := base

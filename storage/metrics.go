@@ -9,6 +9,7 @@ type metrics struct {
 	reg         prometheus.Registerer
 	refused     prometheus.Counter
 	undecodable prometheus.Counter
+	lost        prometheus.Counter
 	corruptions prometheus.Counter
 	retained    prometheus.Counter
 	full        prometheus.Gauge
@@ -31,6 +32,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		undecodable: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_storage_undecodable_records_total",
 			Help: "Log records whose checksum held but which made no sense, at start.",
+		}),
+		lost: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_lost_records_total",
+			Help: "Whole log records that could not be read at start because they build on damaged ones.",
 		}),
 		corruptions: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_storage_corruptions_total",

@@ -44,8 +44,8 @@ type Options struct {
 	// not below Grace; default 3 h.
 	SealAfter time.Duration
 	// CheckpointBytes of log since the last checkpoint are the least that start another; default
-	// 256 MiB. The more the head holds the more it takes (twice the last checkpoint), so that
-	// checkpoints cost at most half of what the log costs.
+	// 64 MiB, some 60 million samples. After a larger checkpoint it takes as much log as that has
+	// bytes, so that checkpoints cost about as much as the log at most.
 	CheckpointBytes int64
 
 	// ReserveBytes of free space are kept: below it writes are refused with ErrFull. Default 256 MiB.
@@ -83,6 +83,8 @@ type ReplayInfo struct {
 	Segments int
 	Records  int
 	Damaged  int
+	Lost     int    // whole records that can't be read because they build on damaged ones
+	LostFrom uint64 // the segment of the first of them
 	Duration time.Duration
 }
 
@@ -116,7 +118,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.Grace, 10*time.Minute)
 	setDefault(&o.LateBytes, 96<<20)
 	setDefault(&o.SealAfter, 3*time.Hour)
-	setDefault(&o.CheckpointBytes, 256<<20)
+	setDefault(&o.CheckpointBytes, 64<<20)
 	setDefault(&o.ReserveBytes, 256<<20)
 	setDefault(&o.CacheBytes, 64<<20)
 	setDefault(&o.MaxExemplars, 100_000)

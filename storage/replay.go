@@ -1,10 +1,9 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/wal"
@@ -42,42 +41,39 @@ func (ms marks) keep(segment uint64) func(t int64) bool {
 }
 
 // replay reads the log into the head: the records of the checkpoint side by side, since each
-// stands for series of its own, then the frames in their order.
+// stands for series of its own, then the frames in their order. The log is read and decoded by one
+// goroutine, and the samples are put in by others.
 func (db *DB) replay(ms marks) (ReplayInfo, error) {
-	var checkpoint errgroup.Group
-	checkpoint.SetLimit(runtime.GOMAXPROCS(0))
-	inCheckpoint := true
-	var f frame.Frame
+	checkpoint, inCheckpoint := db.newLoading(), true
+	decoder := frame.NewDecoder()
+	frames := db.head.NewReplay(runtime.GOMAXPROCS(0))
 	info := ReplayInfo{}
 	stats, err := db.wal.Replay(func(segment uint64, kind wal.Kind, payload []byte) error {
 		switch kind {
 		case wal.KindCheckpoint:
-			record := append([]byte(nil), payload...)
-			checkpoint.Go(func() error {
-				if err := db.head.LoadCheckpoint(record, ms.keep(segment)); err != nil {
-					db.metrics.undecodable.Inc()
-				}
-				return nil
-			})
+			checkpoint.record(payload, ms.keep(segment))
 			return nil
 		case kindFrame:
 			if inCheckpoint {
 				inCheckpoint = false
-				_ = checkpoint.Wait()
+				checkpoint.wait()
 			}
-			f.Reset()
-			err := frame.Decode(&f, payload)
-			if err == nil {
-				err = db.head.Replay(&f, ms.keep(segment))
-			}
-			if err != nil { // Its checksum held, yet it makes no sense: the rest still does.
+			err := frames.Frame(func(f *frame.Frame) error { return decoder.Decode(f, payload) }, ms.keep(segment))
+			switch {
+			case errors.Is(err, frame.ErrLost):
+				db.metrics.lost.Inc()
+				if info.Lost++; info.Lost == 1 {
+					info.LostFrom = segment
+				}
+			case err != nil: // Its checksum held, yet it makes no sense: the rest still does.
 				db.metrics.undecodable.Inc()
 			}
 			return nil
 		}
 		return fmt.Errorf("record of unknown kind %d in segment %d: written by a newer version", kind, segment)
 	})
-	_ = checkpoint.Wait()
+	checkpoint.wait()
+	frames.Close()
 	if err != nil {
 		return info, err
 	}

@@ -91,7 +91,7 @@ func fitUnary(xs []int64, base, before int64, sign, longest uint8) block {
 		}
 		high := 0
 		if patches > 0 {
-			high = min(bits.Len64(patched)-width+1, 64)
+			high = min(max(bits.Len64(patched)-width, 0)+1, 64)
 			size += 2 + (patches*(patchAt+high)+7)/8
 		}
 		if width <= maxWidth && size < best.size {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 
-	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/prometheus/model/histogram"
 
 	"github.com/barograph-db/barograph/storage/series"
@@ -13,48 +12,15 @@ import (
 // MaxBytes bounds a frame's body. It is far above what a request may bring.
 const MaxBytes = 128 << 20
 
-// Decode fills f, using the memory it has, from the bytes of one frame. It does not look into label
-// bytes: whoever defines the series does. After an error f is of no use.
-func Decode(f *Frame, b []byte) error {
-	f.Reset()
-	if len(b) < header {
-		return corruptf("%d bytes", len(b))
+func (r *reader) rest(f *Frame) {
+	if len(r.b) == 0 {
+		return
 	}
-	if b[0] != version {
-		return corruptf("version %d", b[0])
-	}
-	body := b[header:]
-	switch b[1] {
-	case 0:
-	case flagS2:
-		n, err := s2.DecodedLen(body)
-		if err != nil || n > MaxBytes {
-			return corruptf("body of %d bytes: %v", n, err)
-		}
-		if f.body, err = s2.Decode(f.body[:cap(f.body)], body); err != nil {
-			return corruptf("%v", err)
-		}
-		body = f.body
-	default:
-		return corruptf("flags %#x", b[1])
-	}
-	if len(body) > MaxBytes {
-		return corruptf("body of %d bytes", len(body))
-	}
-	r := reader{b: body}
 	f.Sender, f.Seq = r.uvarint(), r.uvarint()
 	f.Series = r.series(f.Series)
-	r.floats(f)
 	f.Histograms = r.histograms(f.Histograms)
 	f.Exemplars = r.exemplars(f.Exemplars)
 	f.Metadata = r.metadata(f.Metadata)
-	if !r.failed && len(r.b) > 0 {
-		return corruptf("%d bytes too many", len(r.b))
-	}
-	if r.failed {
-		return corruptf("cut short or too long in some field")
-	}
-	return nil
 }
 
 // reader cuts fields off the front of b. Once it has failed, all that follow are zero.
@@ -138,27 +104,6 @@ func sized[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-func deltas[T ~int64 | ~uint64](r *reader, dst []T) {
-	var x T
-	b := r.b
-	for i := range dst {
-		if len(b) > 0 && b[0] < 0x80 {
-			x += T(int64(b[0]>>1) ^ -int64(b[0]&1))
-			b = b[1:]
-		} else {
-			d, n := binary.Varint(b)
-			if n <= 0 {
-				r.fail()
-				return
-			}
-			x += T(d)
-			b = b[n:]
-		}
-		dst[i] = x
-	}
-	r.b = b
-}
-
 func (r *reader) series(dst []SeriesDef) []SeriesDef {
 	dst = sized(dst, r.count(2))
 	var ref series.Ref
@@ -172,38 +117,8 @@ func (r *reader) series(dst []SeriesDef) []SeriesDef {
 	return dst
 }
 
-func (r *reader) floats(f *Frame) {
-	n := r.count(2)
-	f.Refs, f.Times, f.Values = sized(f.Refs, n), sized(f.Times, n), sized(f.Values, n)
-	if n == 0 {
-		return
-	}
-	deltas(r, f.Refs)
-	deltas(r, f.Times)
-	r.values(f.Values)
-	switch r.byte() {
-	case 0:
-	case 1:
-		if n > len(r.b) {
-			r.fail()
-			return
-		}
-		f.Starts = sized(f.Starts, n)
-		deltas(r, f.Starts)
-	default:
-		r.fail()
-	}
-}
-
-func (r *reader) values(dst []float64) {
-	rest, ok := cutValues(r.b, dst)
-	if r.b = rest; !ok {
-		r.fail()
-	}
-}
-
 func (r *reader) exemplars(dst []Exemplar) []Exemplar {
-	dst = sized(dst, r.count(3))
+	dst = sized(dst, r.count(11))
 	if len(dst) == 0 {
 		return dst
 	}
@@ -217,10 +132,8 @@ func (r *reader) exemplars(dst []Exemplar) []Exemplar {
 		t += r.varint()
 		dst[i].T = t
 	}
-	values := make([]float64, len(dst))
-	r.values(values)
 	for i := range dst {
-		dst[i].V, dst[i].Labels = values[i], r.bytes()
+		dst[i].V, dst[i].Labels = r.float(), r.bytes()
 	}
 	return dst
 }

@@ -3,57 +3,19 @@ package frame
 import (
 	"encoding/binary"
 	"math"
-	"slices"
-	"sync"
 
-	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/prometheus/model/histogram"
 
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-const (
-	version = 1
-	flagS2  = 1 << 0
-	header  = 2
-
-	// minCompress is the size of body from which compression is tried.
-	minCompress = 64
-
-	// maxScratch is the largest body whose memory is kept for the next frame.
-	maxScratch = 4 << 20
-)
-
-// scratch holds bodies that wait for compression.
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
-
-// AppendEncode appends the frame's bytes to dst.
-func AppendEncode(dst []byte, f *Frame) []byte {
-	buf := scratch.Get().(*[]byte)
-	body := appendBody((*buf)[:0], f)
-	defer func() {
-		if *buf = body; cap(body) <= maxScratch {
-			scratch.Put(buf)
-		}
-	}()
-	start := len(dst)
-	dst = append(dst, version, 0)
-	if len(body) >= minCompress {
-		dst = slices.Grow(dst, s2.MaxEncodedLen(len(body)))
-		at := len(dst)
-		if block := s2.Encode(dst[at:cap(dst)], body); len(block) < len(body) {
-			dst[start+1] = flagS2
-			return dst[:at+len(block)]
-		}
+func appendRest(b []byte, f *Frame) []byte {
+	if f.Sender == 0 && f.Seq == 0 && len(f.Series)+len(f.Histograms)+len(f.Exemplars)+len(f.Metadata) == 0 {
+		return b
 	}
-	return append(dst, body...)
-}
-
-func appendBody(b []byte, f *Frame) []byte {
 	b = binary.AppendUvarint(b, f.Sender)
 	b = binary.AppendUvarint(b, f.Seq)
 	b = appendSeries(b, f.Series)
-	b = appendFloats(b, f)
 	b = appendHistograms(b, f.Histograms)
 	b = appendExemplars(b, f.Exemplars)
 	b = binary.AppendUvarint(b, uint64(len(f.Metadata)))
@@ -79,54 +41,11 @@ func appendSeries(b []byte, defs []SeriesDef) []byte {
 	return b
 }
 
-func appendFloats(b []byte, f *Frame) []byte {
-	b = binary.AppendUvarint(b, uint64(len(f.Refs)))
-	if len(f.Refs) == 0 {
-		return b
-	}
-	b = slices.Grow(b, 16*len(f.Refs))
-	b = appendDeltas(b, f.Refs)
-	b = appendDeltas(b, f.Times[:len(f.Refs)])
-	b = appendValues(b, f.Values[:len(f.Refs)])
-	if len(f.Starts) == 0 {
-		return append(b, 0)
-	}
-	b = append(b, 1)
-	return appendDeltas(b, f.Starts[:len(f.Refs)])
-}
-
-// appendDeltas appends a column as differences. Where references and times come in order these are
-// long runs of one byte, which cost next to nothing once compressed.
-func appendDeltas[T ~int64 | ~uint64](b []byte, column []T) []byte {
-	var last T
-	for _, x := range column {
-		b = appendDelta(b, int64(x-last))
-		last = x
-	}
-	return b
-}
-
 func appendDelta(b []byte, d int64) []byte {
 	if u := uint64(d)<<1 ^ uint64(d>>63); u < 0x80 {
 		return append(b, byte(u))
 	}
 	return binary.AppendVarint(b, d)
-}
-
-// appendValues appends the classes of all values and then their bytes.
-func appendValues(b []byte, values []float64) []byte {
-	at := len(b)
-	pos := at + (len(values)+1)/2
-	b = slices.Grow(b, pos-at+8*len(values))[:pos+8*len(values)]
-	classes := b[at:pos]
-	clear(classes)
-	for i, v := range values {
-		class, word, size := classify(v)
-		classes[i/2] |= class << (4 * (i & 1))
-		binary.LittleEndian.PutUint64(b[pos:pos+8], word) // What is beyond size, the next one covers.
-		pos += size
-	}
-	return b[:pos]
 }
 
 func appendBytes[S ~string | ~[]byte](b []byte, s S) []byte {
@@ -153,12 +72,8 @@ func appendExemplars(b []byte, es []Exemplar) []byte {
 		b = appendDelta(b, e.T-t)
 		t = e.T
 	}
-	values := make([]float64, len(es))
-	for i, e := range es {
-		values[i] = e.V
-	}
-	b = appendValues(b, values)
 	for _, e := range es {
+		b = appendFloat(b, e.V)
 		b = appendBytes(b, e.Labels)
 	}
 	return b

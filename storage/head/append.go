@@ -2,9 +2,7 @@ package head
 
 import (
 	"cmp"
-	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -32,60 +30,7 @@ func (h *Head) Append(f *frame.Frame) []frame.Rejected {
 	return rejected
 }
 
-// Replay is Append for a log: it defines the series of f under exactly their references first. keep
-// says for a timestamp whether it is still wanted; nil is all. What is not taken, because its
-// series is gone, was flushed or is in the log again under another reference.
-func (h *Head) Replay(f *frame.Frame, keep func(t int64) bool) error {
-	if len(f.Times) != len(f.Refs) || len(f.Values) != len(f.Refs) ||
-		len(f.Starts) != 0 && len(f.Starts) != len(f.Refs) {
-		return fmt.Errorf("replay a frame of %d refs, %d times, %d values and %d starts",
-			len(f.Refs), len(f.Times), len(f.Values), len(f.Starts))
-	}
-	if err := h.define(f.Series); err != nil {
-		return err
-	}
-	b := h.newBatch(f)
-	b.keep = keep
-	if order := b.byPage(f.Refs); len(order) >= parallelReplay {
-		h.replayParallel(b, order)
-	} else {
-		b.floats(order)
-	}
-	b.histograms()
-	b.exemplars(h.alive)
-	b.finish()
-	h.metadata.put(f.Metadata)
-	return nil
-}
-
-// parallelReplay is the number of samples in a frame above which several goroutines replay it.
-const parallelReplay = 16384
-
-// replayParallel splits the order at borders of pages, so that samples of one series stay in
-// order.
-func (h *Head) replayParallel(b *batch, order []uint32) {
-	refs := b.frame.Refs
-	slices.SortStableFunc(order, func(x, y uint32) int {
-		return cmp.Compare(refs[x].Index()/pageSeries, refs[y].Index()/pageSeries)
-	})
-	var workers sync.WaitGroup
-	for left := runtime.GOMAXPROCS(0); left > 0 && len(order) > 0; left-- {
-		n := len(order) / left
-		for ; n < len(order) && refs[order[n]].Index()/pageSeries == refs[order[max(n, 1)-1]].Index()/pageSeries; n++ {
-		}
-		part := order[:n]
-		order = order[n:]
-		workers.Go(func() {
-			worker := h.newBatch(b.frame)
-			worker.keep = b.keep
-			worker.floats(part)
-			worker.finish()
-		})
-	}
-	workers.Wait()
-}
-
-// batch is one call of Append or Replay on its way through the pages: what it knows of the sample
+// batch is one call of Append, or a replay, on its way through the pages: what it knows of the sample
 // at hand, what it counted so far, and scratch space. Batches are used again.
 type batch struct {
 	head   *Head
@@ -241,18 +186,23 @@ func (b *batch) run(p *page, order []uint32) {
 }
 
 func (b *batch) histograms() {
-	for i, hs := range b.frame.Histograms {
-		if b.keep != nil && !b.keep(hs.T) {
-			continue
-		}
-		reason := frame.UnknownRef
-		if p := b.head.page(hs.Ref.Index()); p != nil {
-			p.mu.Lock()
-			reason = b.put(p, hs.Ref, series.Sample{T: hs.T, ST: hs.ST, H: hs.H, FH: hs.FH})
-			p.mu.Unlock()
-		}
-		if reason != 0 {
-			b.reject(len(b.frame.Refs)+i, reason)
-		}
+	for i := range b.frame.Histograms {
+		b.histogram(i)
+	}
+}
+
+func (b *batch) histogram(i int) {
+	hs := &b.frame.Histograms[i]
+	if b.keep != nil && !b.keep(hs.T) {
+		return
+	}
+	reason := frame.UnknownRef
+	if p := b.head.page(hs.Ref.Index()); p != nil {
+		p.mu.Lock()
+		reason = b.put(p, hs.Ref, series.Sample{T: hs.T, ST: hs.ST, H: hs.H, FH: hs.FH})
+		p.mu.Unlock()
+	}
+	if reason != 0 {
+		b.reject(len(b.frame.Refs)+i, reason)
 	}
 }

@@ -19,10 +19,17 @@ func define(ref series.Ref, ls series.Labels) *frame.Frame {
 	return &frame.Frame{Series: []frame.SeriesDef{{Ref: ref, Labels: ls}}}
 }
 
+// replayFrame replays one frame.
+func replayFrame(h *head.Head, f *frame.Frame, keep func(int64) bool) error {
+	r := h.NewReplay(3)
+	defer r.Close()
+	return r.Frame(func(into *frame.Frame) error { *into = *f; return nil }, keep)
+}
+
 func replay(t testing.TB, h *head.Head, frames ...*frame.Frame) {
 	t.Helper()
 	for _, f := range frames {
-		require.NoError(t, h.Replay(f, nil))
+		require.NoError(t, replayFrame(h, f, nil))
 	}
 }
 
@@ -62,7 +69,7 @@ func TestReplayKeepsWhatIsWanted(t *testing.T) {
 	h := head.New(options())
 	f := floats(series.MakeRef(0, 1), 900, 1, series.MakeRef(0, 1), 1000, 2, series.MakeRef(0, 1), 1100, 3)
 	f.Series = define(series.MakeRef(0, 1), set(0)).Series
-	require.NoError(t, h.Replay(f, func(at int64) bool { return at >= 1000 }))
+	require.NoError(t, replayFrame(h, f, func(at int64) bool { return at >= 1000 }))
 	require.Len(t, contents(t, h)[string(set(0))], 2)
 
 	again := head.New(options())
@@ -102,11 +109,11 @@ func TestReplayDefinitions(t *testing.T) {
 	require.Equal(t, []series.Ref{ref(2, 5), ref(20, 4), 0},
 		h.Find(nil, []series.Labels{set(5), set(6), set(9)}))
 
-	require.Error(t, h.Replay(define(ref(8, 3), set(7)), nil), "one reference, two series")
-	require.Error(t, h.Replay(define(ref(1<<29, 1), set(7)), nil))
-	require.Error(t, h.Replay(define(ref(1, 0), set(7)), nil))
-	require.Error(t, h.Replay(define(ref(1, 1), series.Labels("junk")), nil))
-	require.Error(t, h.Replay(&frame.Frame{Refs: []series.Ref{1}}, nil))
+	require.Error(t, replayFrame(h, define(ref(8, 3), set(7)), nil), "one reference, two series")
+	require.Error(t, replayFrame(h, define(ref(1<<29, 1), set(7)), nil))
+	require.Error(t, replayFrame(h, define(ref(1, 0), set(7)), nil))
+	require.Error(t, replayFrame(h, define(ref(1, 1), series.Labels("junk")), nil))
+	require.Error(t, replayFrame(h, &frame.Frame{Refs: []series.Ref{1}}, nil))
 	require.Equal(t, uint32(6), func() uint32 {
 		h.GC()
 		h.GC()

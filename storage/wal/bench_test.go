@@ -2,12 +2,16 @@ package wal
 
 import (
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // openRunning opens a log that runs until the test ends.
@@ -40,27 +44,54 @@ func reportCPU(b *testing.B, since time.Duration) {
 	b.ReportMetric(float64(cpuTime()-since)/float64(b.N), "cpu-ns/op")
 }
 
-// BenchmarkCommit appends records of 20 KB, a request of 2000 samples, and waits for each.
+// written is what the process had the disk write, in whole pages.
+func written() (n int64) {
+	text, _ := os.ReadFile("/proc/self/io")
+	_, rest, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+	_, _ = fmt.Sscan(rest, &n)
+	return n
+}
+
+func syncs(tb testing.TB, w *WAL) float64 {
+	var m dto.Metric
+	if err := w.metrics.syncs.Write(&m); err != nil {
+		tb.Fatal(err)
+	}
+	return float64(m.GetHistogram().GetSampleCount())
+}
+
+// BenchmarkCommit appends records of 2 KB, a request of 2000 samples, and waits for each.
 func BenchmarkCommit(b *testing.B) {
 	for _, writers := range []int{1, 4, 16, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			w := openRunning(b, vfs.Default, b.TempDir(), Options{})
-			payload := make([]byte, 20_000)
+			payload := make([]byte, 2_000)
 			b.SetBytes(int64(len(payload)))
 			b.ReportAllocs()
-			cpu := cpuTime()
+			cpu, before := cpuTime(), written()
 			work := make(chan struct{})
 			var wg sync.WaitGroup
+			var mu sync.Mutex
+			var waits []time.Duration
 			for range writers {
 				wg.Go(func() {
 					for range work {
+						begin := time.Now()
+						if err := w.Enter(); err != nil {
+							b.Error(err)
+							continue
+						}
 						pos, err := w.Append(1, payload)
 						if err == nil {
 							err = w.Wait(b.Context(), pos)
 						}
+						w.Leave()
 						if err != nil {
 							b.Error(err)
 						}
+						mu.Lock()
+						waits = append(waits, time.Since(begin))
+						mu.Unlock()
 					}
 				})
 			}
@@ -70,6 +101,11 @@ func BenchmarkCommit(b *testing.B) {
 			close(work)
 			wg.Wait()
 			reportCPU(b, cpu)
+			slices.Sort(waits)
+			b.ReportMetric(float64(waits[len(waits)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(written()-before)/float64(b.N), "disk-B/op")
+			b.ReportMetric(float64(b.N)/syncs(b, w), "records/sync")
 		})
 	}
 }

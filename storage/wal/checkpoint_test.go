@@ -35,7 +35,7 @@ func TestCheckpointReplaces(t *testing.T) {
 	require.Positive(t, infos[1].Bytes)
 
 	require.ErrorContains(t, r.Checkpoint(99, standFor(1)), "no segment 99")
-	seg, err := r.Cut()
+	seg, err := r.BeginCut().Finish()
 	require.NoError(t, err)
 	wrong := errors.New("wrong")
 	require.ErrorIs(t, r.Checkpoint(seg, func(emit func([]byte) error) error {
@@ -75,7 +75,7 @@ func checkpointed(t *testing.T, percent int) (steps []before, n uint64) {
 	})), Options{SegmentBytes: 10 << 10})
 	r := run(t, w)
 	n = work(t, r, 1, 11, func(uint64) {})
-	seg, err := r.Cut()
+	seg, err := r.BeginCut().Finish()
 	require.NoError(t, err)
 	shooting = true
 	require.NoError(t, r.Checkpoint(seg, standFor(n)))
@@ -145,7 +145,7 @@ func TestDamagedFirstCheckpoint(t *testing.T) {
 	})
 	r := run(t, first(recoverLog(t, errorfs.Wrap(fs, keep), Options{})))
 	require.NoError(t, r.put(1))
-	seg, err := r.Cut()
+	seg, err := r.BeginCut().Finish()
 	require.NoError(t, err)
 	require.NoError(t, r.put(2))
 	require.ErrorContains(t, r.Checkpoint(seg, standFor(1)), "remove what checkpoint 2 replaces")
@@ -176,7 +176,7 @@ func TestCheckpointErrors(t *testing.T) {
 		f := &fault{err: syscall.ENOSPC, first: 1 << 60}
 		r := run(t, first(recoverLog(t, errorfs.Wrap(fs, f), Options{})))
 		n := work(t, r, 1, 5, func(uint64) {})
-		seg, err := r.Cut()
+		seg, err := r.BeginCut().Finish()
 		require.NoError(t, err)
 		f.ops.Store(0)
 		f.first, f.last = at, at+1
@@ -189,7 +189,7 @@ func TestCheckpointErrors(t *testing.T) {
 		}
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		require.NoError(t, r.put(n+1))
-		again, err := r.Cut()
+		again, err := r.BeginCut().Finish()
 		require.NoError(t, err)
 		require.NoError(t, r.put(n+2))
 		require.NoError(t, r.Checkpoint(again, standFor(n+1)), "the next one works")
@@ -218,7 +218,7 @@ func TestCheckpointWhileAppending(t *testing.T) {
 		written <- n
 	}()
 	for n := uint64(0); n == 0; {
-		seg, err := r.Cut()
+		seg, err := r.BeginCut().Finish()
 		require.NoError(t, err)
 		upto := uint64(0)
 		scanFS(t, fs, seg, func(n uint64) { upto = max(upto, n) })

@@ -12,6 +12,7 @@ import (
 type batch struct {
 	buf     []byte // open records
 	records int
+	waiting int           // calls of Wait so far
 	done    chan struct{} // closed when err is final
 	err     error
 }
@@ -29,6 +30,28 @@ type Pos struct{ batch *batch }
 // spareBytes bounds the buffer that is kept for the next batch when a batch did not fill a quarter
 // of it, so that a stall of the disk does not cost memory for ever.
 const spareBytes = 4 << 20
+
+// Enter announces an appender, who will call Append, Wait and then Leave: a sync waits for a moment
+// for those that have entered. It blocks while the buffer is full, as Append would.
+func (w *WAL) Enter() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.fitsLocked(nil) {
+		if err := w.blockLocked(nil); err != nil {
+			return err
+		}
+	}
+	w.mu.writers++
+	w.mu.crowd = max(w.mu.crowd, w.mu.writers)
+	return nil
+}
+
+// Leave takes back an Enter that returned nil.
+func (w *WAL) Leave() {
+	w.mu.Lock()
+	w.mu.writers--
+	w.mu.Unlock()
+}
 
 // Append puts a record behind all that were appended before, and returns its place, for Wait. The
 // payload may be reused afterwards; kinds 0 and KindCheckpoint are taken. It does no I/O and blocks
@@ -60,16 +83,23 @@ func (w *WAL) Append(kind Kind, payload []byte) (Pos, error) {
 	b := w.mu.gather
 	b.buf = append(append(b.buf, header[:]...), payload...)
 	b.records++
-	first := b.records == 1
+	first, ready := b.records == 1, w.readyLocked()
 	w.mu.Unlock()
-
 	if first {
-		select {
-		case w.wake <- struct{}{}:
-		default: // Run has yet to look.
-		}
+		notify(w.wake)
+	}
+	if ready {
+		notify(w.ready)
 	}
 	return Pos{b}, nil
+}
+
+// notify leaves a token in a channel with room for one.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // Who receives has yet to look.
+	}
 }
 
 // refusalLocked says why no record is taken.
@@ -125,6 +155,13 @@ func (w *WAL) Wait(ctx context.Context, pos Pos) error {
 	}
 	w.metrics.waiting.Inc()
 	defer w.metrics.waiting.Dec()
+	w.mu.Lock()
+	b.waiting++
+	ready := w.mu.gather == b && w.readyLocked()
+	w.mu.Unlock()
+	if ready {
+		notify(w.ready)
+	}
 	select {
 	case <-b.done:
 		return b.err
@@ -146,15 +183,25 @@ func (w *WAL) takeLocked() *batch {
 }
 
 // commit writes what is held and what was gathered, and answers those who wait. It needs the turn.
-func (w *WAL) commit() error {
-	w.mu.Lock()
-	if errors.Is(w.mu.err, ErrFailed) {
-		defer w.mu.Unlock()
-		return w.mu.err
-	}
-	b := w.takeLocked()
-	w.mu.Unlock()
+func (w *WAL) commit() error { return w.commitBatch(w.take()) }
 
+func (w *WAL) take() *batch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.mu.err, ErrFailed) {
+		return nil
+	}
+	return w.takeLocked()
+}
+
+// commitBatch is commit for what was taken, which may be nil.
+func (w *WAL) commitBatch(b *batch) error {
+	if err := w.ended(); err != nil {
+		if b != nil {
+			b.answer(err)
+		}
+		return err
+	}
 	err := w.release()
 	if err == nil && b != nil {
 		w.metrics.buffered.Set(float64(len(b.buf)))
@@ -278,16 +325,29 @@ func (w *WAL) grow() {
 	w.gauge()
 }
 
-// Cut ends the current segment and begins the next, whose number it returns: what was appended
-// before the call is in segments before it, what is appended after the call returned is not. All
-// before it is on disk, in every mode. If the current segment is empty, it is the one.
-func (w *WAL) Cut() (uint64, error) {
+// A Cut is the begin of a segment on its way; see BeginCut.
+type Cut struct {
+	wal   *WAL
+	batch *batch
+}
+
+// BeginCut draws a line: what was appended before the call is in segments before the one that
+// Finish begins, what is appended after the call returned is not. It waits for a sync that is under
+// way, if at all. Finish must follow; nothing is written before.
+func (w *WAL) BeginCut() *Cut {
 	w.turn <- struct{}{}
+	return &Cut{wal: w, batch: w.take()}
+}
+
+// Finish begins the segment and returns its number. All before it is on disk, in every mode. If the
+// current segment is empty, it is the one.
+func (c *Cut) Finish() (uint64, error) {
+	w := c.wal
 	defer func() { <-w.turn }()
 	if w.closed {
 		return 0, ErrClosed
 	}
-	if err := w.commit(); err != nil {
+	if err := w.commitBatch(c.batch); err != nil {
 		return 0, err
 	}
 	if w.log.seg == nil || w.log.seg.size > firstRecord {

@@ -67,7 +67,7 @@ func work(tb testing.TB, r *running, from, groups uint64, acked func(uint64)) ui
 		require.NoError(tb, r.Wait(tb.Context(), pos))
 		acked(n)
 		if g%6 == 5 {
-			seg, err := r.Cut()
+			seg, err := r.BeginCut().Finish()
 			require.NoError(tb, err)
 			require.NoError(tb, r.Checkpoint(seg, standFor(n)))
 		}

@@ -44,7 +44,7 @@ func small(tb testing.TB) (*vfs.MemFS, []string) {
 			require.NoError(tb, w.Wait(tb.Context(), pos))
 		}
 		if seg < 2 {
-			_, err := w.Cut()
+			_, err := w.BeginCut().Finish()
 			require.NoError(tb, err)
 		}
 	}

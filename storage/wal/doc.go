@@ -22,7 +22,7 @@
 //	file   = header, 0 up to 4096, header again, record...
 //
 //	header =  0  magic "BAROWAL\0"
-//	          8  version u8 (1) | type u8 (1 segment, 2 checkpoint) | 0 (6)
+//	          8  version u8 (2) | type u8 (1 segment, 2 checkpoint) | 0 (6)
 //	         16  number u64
 //	         24  salt u64               random
 //	         32  previous segment u64   0: none
@@ -32,7 +32,8 @@
 //	         60  checksum u32           of 0..60
 //
 //	record =  0  marker F8 B4 FE
-//	          3  kind u8                0 ends a checkpoint, 255 is a checkpoint's record
+//	          3  kind u8                0 ends a checkpoint or fills a page of a segment, 255 is a
+//	                             checkpoint's record
 //	          4  length u32             of the payload, at most 64 MiB
 //	          8  checksum u32           of the payload
 //	         12  unsynced u32           distance back to where everything before was on disk
@@ -77,6 +78,14 @@
 // A batch has one result, so a Pos is a pointer to its batch. The buffer is bounded by
 // Options.BufferBytes; beyond it Append blocks.
 //
+// A disk writes whole pages, and a sync that ends within one has the next write it again. So a batch
+// ends with a record of zeros that fills its page, unless that is longer than the batch itself.
+//
+// How many a sync takes along depends on who is waited for. Appenders say that they are at work
+// (Enter, Leave); Run knows how many lately were so at once, and syncs as soon as as many wait, or
+// after 5 ms, and then expects only as many as there were. So a few writers who each wait for their
+// record, as connections do, share each sync, and a lone one is never held up.
+//
 // Writing is a right that one goroutine has at a time (WAL.turn): Run, Cut or Close. WAL.mu is
 // for memory only and is never held over I/O; it may be taken while holding the turn, not the
 // other way round. Checkpoints exclude each other by WAL.checkpointing, and hold up nobody.
@@ -100,7 +109,8 @@
 //
 // # Checkpoints
 //
-// Cut begins a segment. The caller writes what all segments before it amount to into a checkpoint:
+// BeginCut draws the line, which is all that appenders must be kept out for: a batch is taken. Finish
+// writes it and begins a segment. The caller writes what all segments before it amount to into a checkpoint:
 // a temporary file, synced, renamed, the directory synced. Then older checkpoints are removed, the
 // directory is synced, and older segments are removed. A crash at any point leaves either the
 // older base (a checkpoint, or nothing, with all its segments) complete, or the newer one, or both.

@@ -7,7 +7,7 @@ type Entry struct {
 	Offset  int64
 	Bytes   int64 // with the header
 	Damaged bool  // Kind and Payload are unknown
-	Kind    Kind  // 0 is the record that ends a checkpoint
+	Kind    Kind  // 0 ends a checkpoint or fills a page of a segment
 	Payload []byte
 }
 

@@ -128,7 +128,7 @@ func TestDiskFullWithinRecord(t *testing.T) {
 		require.NoError(t, r.put(1))
 		fs.full.Store(true)
 		require.ErrorIs(t, r.put(2), ErrFull)
-		_, err := r.Cut()
+		_, err := r.BeginCut().Finish()
 		require.ErrorIs(t, err, ErrFull)
 		require.ErrorIs(t, r.put(3), ErrFull)
 		crashed := run(t, first(recoverLog(t, fs.FS, Options{}))) // A crash here: the half record is a torn tail.

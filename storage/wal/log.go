@@ -31,6 +31,9 @@ func (l *log) write(buf []byte) error {
 			return err
 		}
 	}
+	if l.mode == Batch {
+		buf = pad(buf, l.seg.size)
+	}
 	if err := l.seg.write(buf); err != nil {
 		l.suspect = true
 		return mark(fmt.Errorf("write segment %d: %w", l.seg.number, err))
@@ -40,6 +43,23 @@ func (l *log) write(buf []byte) error {
 		return nil
 	}
 	return l.sync()
+}
+
+// pageBytes is what a disk writes at once.
+const pageBytes = 4096
+
+var zeros [pageBytes]byte
+
+// pad appends a record that fills the page in which buf, written at an offset, ends. What follows
+// then begins a page, and no sync writes one that an earlier sync wrote. It does not where that would
+// take more room than the records themselves, as with a lone writer of small ones.
+func pad(buf []byte, offset int64) []byte {
+	n := -int((offset + int64(len(buf))) % pageBytes)
+	if n += pageBytes; n < recordHeaderLen || n > len(buf) || n == pageBytes {
+		return buf
+	}
+	payload := zeros[:n-recordHeaderLen]
+	return append(appendOpen(buf, kindPad, payload), payload...)
 }
 
 // sync makes all that was written durable. A sync is not tried again: after it failed the

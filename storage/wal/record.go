@@ -13,13 +13,15 @@ type Kind uint8
 const (
 	// kindEnd closes a checkpoint; its payload is the number of records before it, u64.
 	kindEnd Kind = 0
+	// kindPad fills a page of a segment; its payload is zeros.
+	kindPad Kind = 0
 	// KindCheckpoint is the kind of a checkpoint's records.
 	KindCheckpoint Kind = 255
 )
 
 // The format's constants; doc.go has the diagram.
 const (
-	version = 1
+	version = 2
 
 	fileHeaderLen = 64
 	secondHeader  = 4096 // where the header stands again

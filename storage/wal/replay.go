@@ -59,6 +59,9 @@ type replay struct {
 
 func (r *replay) deliver(seg uint64) func(record) error {
 	return func(rec record) error {
+		if rec.kind == kindPad {
+			return nil
+		}
 		r.stats.Records++
 		if err := r.fn(seg, rec.kind, rec.payload); err != nil {
 			return fmt.Errorf("replay record at %d of segment %d: %w", rec.offset, seg, err)

@@ -9,19 +9,20 @@ import (
 // fullRetry is how often a full disk is tried. A try costs a file created and removed.
 const fullRetry = 100 * time.Millisecond
 
-// gather is the least time between the starts of two syncs, once records come faster than one per
-// sync. While a sync is under way the next batch gathers by itself, but a fast disk (0.3 ms) then
-// syncs nearly every record alone. On such a disk, at 2000 records a second of 20 KB, 1 ms took the
-// log from 34 % of a core to 20 %, and the median wait stayed at 0.45 ms; 5 ms took it to 18 % and
-// 3.5 ms; at 500 records a second 1 ms changed nothing. A lone writer is never held up: its batches
-// have one record.
-const gather = time.Millisecond
+// A sync takes along all who are at work: it waits until as many as lately were at work at once
+// wait for it, but no longer than gatherTime, and not once gatherBytes are there. A lone writer is
+// never held up. Of records of 2 KB and with
+// 4 writers, a sync takes 4.0 records instead of the 3.5 that come by themselves, the median wait is
+// 0.3 ms and the disk writes 2.1 KB for each (BenchmarkCommit).
+const (
+	gatherTime  = 5 * time.Millisecond
+	gatherBytes = 256 << 10
+)
 
 // Run commits what is appended until ctx ends and all of it is on disk, or the log fails: then it
 // returns the error. After it, Append returns ErrClosed.
 func (w *WAL) Run(ctx context.Context) error {
 	var later <-chan time.Time // nil: nothing is due
-	begin, crowd := time.Time{}, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -29,14 +30,10 @@ func (w *WAL) Run(ctx context.Context) error {
 		case <-w.failed:
 			return w.ended()
 		case <-w.wake:
-			if crowd {
-				pause(ctx, gather-time.Since(begin))
+			if w.opts.Sync == Batch {
+				w.gatherMore(ctx)
 			}
-			begin = time.Now()
-			w.withTurn(func() error {
-				crowd = w.opts.Sync == Batch && w.gathered() > 1
-				return w.commit()
-			})
+			w.withTurn(w.commit)
 		case <-later:
 			later = nil
 			w.withTurn(w.due)
@@ -47,23 +44,36 @@ func (w *WAL) Run(ctx context.Context) error {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
+// gatherMore waits until the batch is worth a sync.
+func (w *WAL) gatherMore(ctx context.Context) {
+	timer := time.NewTimer(gatherTime)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	for !w.isReady() {
+		select {
+		case <-w.ready: // Perhaps of the batch before.
+		case <-timer.C:
+			w.mu.Lock()
+			w.mu.crowd = w.mu.gather.waiting
+			w.mu.Unlock()
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// gathered is the number of records in the next batch.
-func (w *WAL) gathered() int {
+func (w *WAL) isReady() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.mu.gather.records
+	return w.readyLocked()
+}
+
+// readyLocked reports whether nobody is worth waiting for. Records without anybody who waits, such
+// as definitions of series, go along with what follows.
+func (w *WAL) readyLocked() bool {
+	b := w.mu.gather
+	return b.records == 0 || b.waiting >= max(w.mu.crowd, 1) || len(b.buf) >= gatherBytes ||
+		w.mu.full != nil || w.mu.err != nil
 }
 
 // withTurn does what needs the turn. An error has been dealt with: it is ErrFull, and those who

@@ -25,6 +25,7 @@ type WAL struct {
 	closed bool
 
 	wake   chan struct{} // a batch has its first record
+	ready  chan struct{} // the batch may be worth a sync now
 	failed chan struct{} // closed when the log is lost
 
 	// checkpointing holds the right to write and remove checkpoints.
@@ -38,6 +39,8 @@ type WAL struct {
 		full     error         // ErrFull while the disk is
 		err      error         // ErrFailed or ErrClosed: the end
 		replayed bool
+		writers  int       // who have entered
+		crowd    int       // how many of them there lately were at once
 		dirty    bool      // not all that was written is on disk
 		segments []segment // what a replay would read, in order
 	}
@@ -62,6 +65,7 @@ func Open(fs vfs.FS, dir string, opts Options) (*WAL, error) {
 		opts:          opts,
 		turn:          make(chan struct{}, 1),
 		wake:          make(chan struct{}, 1),
+		ready:         make(chan struct{}, 1),
 		failed:        make(chan struct{}),
 		checkpointing: make(chan struct{}, 1),
 	}

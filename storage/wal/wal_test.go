@@ -155,7 +155,7 @@ func TestConcurrentAppend(t *testing.T) {
 					t.Error(err)
 				}
 				if j%40 == 0 {
-					if _, err := r.Cut(); err != nil {
+					if _, err := r.BeginCut().Finish(); err != nil {
 						t.Error(err)
 					}
 				}
@@ -210,10 +210,10 @@ func TestCutSeparates(t *testing.T) {
 	w, _ := recoverLog(t, fs, Options{FirstSegment: 40})
 	_, err := w.Append(1, []byte("before"))
 	require.NoError(t, err)
-	seg, err := w.Cut() // It needs no Run.
+	seg, err := w.BeginCut().Finish() // It needs no Run.
 	require.NoError(t, err)
 	require.Equal(t, uint64(41), seg)
-	again, err := w.Cut()
+	again, err := w.BeginCut().Finish()
 	require.NoError(t, err)
 	require.Equal(t, seg, again, "an empty segment is not cut")
 	_, err = w.Append(1, []byte("after"))
@@ -251,12 +251,12 @@ func TestEnds(t *testing.T) {
 	require.NoError(t, w.Wait(t.Context(), pos))
 	_, err = w.Append(1, nil)
 	require.ErrorIs(t, err, ErrClosed)
-	seg, err := w.Cut()
+	seg, err := w.BeginCut().Finish()
 	require.NoError(t, err, "a last checkpoint is possible")
 	require.NoError(t, w.Checkpoint(seg, func(func([]byte) error) error { return nil }))
 	require.NoError(t, w.Close())
 	require.NoError(t, w.Close())
-	_, err = w.Cut()
+	_, err = w.BeginCut().Finish()
 	require.ErrorIs(t, err, ErrClosed)
 }
 

@@ -31,7 +31,7 @@ func (n *Node) storageEvents() storage.Events {
 		Replayed: func(r storage.ReplayInfo) {
 			n.replayed.Store(int64(r.Segments))
 			l.Info("Read the log", "series", r.Series, "segments", r.Segments, "records", r.Records,
-				"damaged", r.Damaged, "duration", r.Duration)
+				"damaged", r.Damaged, "lost", r.Lost, "lost_from_segment", r.LostFrom, "duration", r.Duration)
 		},
 		Flushed: func(f storage.FlushInfo) {
 			l.Info("Flushed the head", "parts", f.Parts, "series", f.Series, "samples", f.Samples,

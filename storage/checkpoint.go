@@ -1,0 +1,107 @@
+package storage
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/barograph-db/barograph/storage/head"
+)
+
+// A record of a checkpoint is one of the head's, as a zstd frame. Labels make most of it after a
+// flush, and shrink to a tenth.
+var (
+	packer = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) // Only over options.
+		}
+		return e
+	})
+	unpacker = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxUnpacked))
+		if err != nil {
+			panic(err) // Only over options.
+		}
+		return d
+	})
+)
+
+// maxUnpacked bounds a record of the head, which is longer than head.MaxRecordBytes only where one
+// chunk or frame alone is.
+const maxUnpacked = 64 * head.MaxRecordBytes
+
+// cut begins a new segment of the log; all records before it are in the head.
+func (db *DB) cut() (uint64, error) {
+	db.barrier.Lock()
+	cut := db.wal.BeginCut()
+	db.encoder.Forget() // What follows must be readable without what is before.
+	db.barrier.Unlock()
+	segment, err := cut.Finish()
+	if err != nil {
+		return 0, fmt.Errorf("cut log: %w", db.writeError(err))
+	}
+	return segment, nil
+}
+
+// checkpointLocked writes the head beside the log and lets the log before it go.
+func (db *DB) checkpointLocked() error {
+	segment, err := db.cut()
+	if err != nil {
+		return err
+	}
+	size := int64(0)
+	var packed []byte
+	err = db.wal.Checkpoint(segment, func(emit func([]byte) error) error {
+		return db.head.Checkpoint(func(record []byte) error {
+			packed = packer().EncodeAll(record, packed[:0])
+			size += int64(len(packed))
+			return emit(packed)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint at segment %d: %w", segment, err)
+	}
+	db.maintenance.lastCheckpoint, db.maintenance.checkpointed = size, segment
+	return nil
+}
+
+// loading takes the records of a checkpoint in side by side, since each stands for series of its own.
+type loading struct {
+	db      *DB
+	group   errgroup.Group
+	buffers chan *buffers
+}
+
+type buffers struct{ packed, record []byte }
+
+func (db *DB) newLoading() *loading {
+	l := &loading{db: db, buffers: make(chan *buffers, runtime.GOMAXPROCS(0))}
+	for range cap(l.buffers) {
+		l.buffers <- &buffers{}
+	}
+	return l
+}
+
+// record loads a record, which it copies.
+func (l *loading) record(packed []byte, keep func(t int64) bool) {
+	b := <-l.buffers
+	b.packed = append(b.packed[:0], packed...)
+	l.group.Go(func() (err error) {
+		b.record, err = unpacker().DecodeAll(b.packed, b.record[:0])
+		if err == nil {
+			err = l.db.head.LoadCheckpoint(b.record, keep)
+		}
+		if err != nil {
+			l.db.metrics.undecodable.Inc()
+		}
+		l.buffers <- b
+		return nil
+	})
+}
+
+func (l *loading) wait() { _ = l.group.Wait() }

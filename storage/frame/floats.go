@@ -1,0 +1,535 @@
+package frame
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// MaxSamples bounds the float samples of a frame. It is far above what a request may bring.
+const MaxSamples = 1 << 23
+
+// The flags of the float samples.
+const (
+	flagSorted     = 1 << 0 // in the order of their indexes
+	flagStarts     = 1 << 1 // there are start timestamps
+	flagWide       = 1 << 2 // gaps have two bytes
+	flagFloatsMask = 1<<3 - 1
+)
+
+// A class says how a changed value is written. Its low three bits are the number of bytes, less one.
+const (
+	classUnits = 0 << 3 // the difference in units
+	classScale = 1 << 3 // the same, in units of another scale, which stands before
+	classFloat = 2 << 3 // the first bytes of the float; those that follow are zero
+	classXOR   = 3 << 3 // the last bytes of the float XOR the value before; those ahead are zero
+)
+
+// columns is scratch space for the float samples of a frame, used to write and to read.
+type columns struct {
+	order, spare []uint32
+
+	wide       []uint64 // gaps
+	gaps, high []byte
+	rare       []byte // what does not fit there
+	changed    []byte // a bit for each sample: has it another value than the one before?
+	classes    []byte // of the changed ones
+	low, mid   []byte // the lowest and second bytes of differences
+	rest       []byte // the others
+	raw        []byte // floats
+	gens       []byte
+	varints    []byte
+	none       basesPage
+}
+
+// sort fills order with the places of the samples by index, where they come in no order: gaps are
+// small then, whichever way the references came. Samples of one index stay in order.
+func (c *columns) sort(refs []series.Ref) (sorted bool) {
+	c.order = slices.Grow(c.order[:0], len(refs))[:len(refs)]
+	descents, last, most := 0, uint32(0), uint32(0)
+	for i, ref := range refs {
+		c.order[i] = uint32(i)
+		n := ref.Index()
+		if n < last {
+			descents++
+		}
+		last, most = n, max(most, n)
+	}
+	if descents*16 <= len(refs) {
+		return descents == 0
+	}
+	c.spare = slices.Grow(c.spare[:0], len(refs))[:len(refs)]
+	for shift := 0; shift < bits.Len32(most); shift += 8 {
+		var at [256]uint32
+		for _, ref := range refs {
+			at[uint8(ref.Index()>>shift)]++
+		}
+		sum := uint32(0)
+		for digit, n := range at {
+			at[digit] = sum
+			sum += n
+		}
+		for _, i := range c.order {
+			digit := uint8(refs[i].Index() >> shift)
+			c.spare[at[digit]] = i
+			at[digit]++
+		}
+		c.order, c.spare = c.spare, c.order
+	}
+	return true
+}
+
+// appendShape appends all of the float samples that no state is needed for.
+func (c *columns) appendShape(b []byte, f *Frame) []byte {
+	n := len(f.Refs)
+	b = binary.AppendUvarint(b, uint64(n))
+	if n == 0 {
+		return b
+	}
+	flags := byte(0)
+	sorted := c.sort(f.Refs)
+	if sorted {
+		flags |= flagSorted
+	}
+	if len(f.Starts) > 0 {
+		flags |= flagStarts
+	}
+	if c.appendGaps(f.Refs, sorted) {
+		flags |= flagWide
+	}
+	b = binary.AppendUvarint(append(b, flags), uint64(f.Refs[c.order[0]].Index()))
+	b = appendColumn(b, c.gaps)
+	if flags&flagWide != 0 {
+		b = appendColumn(b, c.high)
+	}
+	b = append(b, c.rare...)
+	b = c.appendTimes(b, f.Times)
+	if len(f.Starts) > 0 {
+		b = c.appendTimes(b, f.Starts)
+	}
+	return b
+}
+
+// appendGaps fills the columns of what lies between one index and the next. Most gaps fit in a byte;
+// where many do not, all have two, else those few stand elsewhere.
+func (c *columns) appendGaps(refs []series.Ref, sorted bool) (wide bool) {
+	c.gaps, c.high, c.rare = c.gaps[:0], c.high[:0], c.rare[:0]
+	far := 0
+	last := refs[c.order[0]].Index()
+	for _, i := range c.order[1:] {
+		n := refs[i].Index()
+		gap := uint64(n - last)
+		if !sorted {
+			gap = zigzag(int64(n) - int64(last))
+		}
+		last = n
+		if gap >= escape {
+			far++
+		}
+		c.wide = append(c.wide, gap)
+	}
+	if wide = far*16 > len(refs); wide {
+		for _, gap := range c.wide {
+			c.gaps = append(c.gaps, byte(gap))
+			c.high = c.escape(c.high, gap>>8)
+		}
+	} else {
+		for _, gap := range c.wide {
+			c.gaps = c.escape(c.gaps, gap)
+		}
+	}
+	c.wide = c.wide[:0]
+	return wide
+}
+
+// escape is the byte that says that a number is elsewhere, less itself.
+const escape = 255
+
+func (c *columns) escape(column []byte, n uint64) []byte {
+	if n >= escape {
+		c.rare = binary.AppendUvarint(c.rare, n-escape)
+	}
+	return append(column, byte(min(n, escape)))
+}
+
+func zigzag(d int64) uint64   { return uint64(d)<<1 ^ uint64(d>>63) }
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// appendTimes appends a column of times: as runs of the same one, or where these are short as
+// differences.
+func (c *columns) appendTimes(b []byte, times []int64) []byte {
+	runs, last := 0, times[c.order[0]]-1
+	for _, i := range c.order {
+		if times[i] != last {
+			runs, last = runs+1, times[i]
+		}
+	}
+	last = 0
+	if runs*4 <= len(c.order) || len(c.order) < 4 {
+		b = binary.AppendUvarint(b, uint64(runs))
+		for at := 0; at < len(c.order); {
+			t, n := times[c.order[at]], 1
+			for at+n < len(c.order) && times[c.order[at+n]] == t {
+				n++
+			}
+			b = binary.AppendUvarint(b, uint64(n))
+			b = binary.AppendVarint(b, t-last)
+			last, at = t, at+n
+		}
+		return b
+	}
+	c.varints = c.varints[:0]
+	for _, i := range c.order {
+		c.varints = binary.AppendVarint(c.varints, times[i]-last)
+		last = times[i]
+	}
+	b = append(b, 0)
+	b = binary.AppendUvarint(b, uint64(len(c.varints)))
+	return appendColumn(b, c.varints)
+}
+
+// appendValues appends the values and generations, relative to the bases, which it moves on, and
+// returns the digest of those it met.
+func (c *columns) appendValues(b []byte, f *Frame, base *bases) ([]byte, digest) {
+	n := len(f.Refs)
+	if n == 0 {
+		return b, 0
+	}
+	d := c.encodeValues(f, base)
+	b = append(b, c.gens...)
+	b = append(b, 0)
+	b = appendColumn(b, c.changed)
+	b = appendColumn(b, c.classes)
+	b = appendColumn(b, c.low)
+	b = appendColumn(b, c.mid)
+	b = appendColumn(b, c.rest)
+	b = appendColumn(b, c.raw)
+	return b, d
+}
+
+func (c *columns) encodeValues(f *Frame, base *bases) (d digest) {
+	n := len(f.Refs)
+	c.gens = c.gens[:0]
+	changed := sized(c.changed, (n+7)/8)
+	clear(changed)
+	kinds, low, mid := sized(c.classes, n), sized(c.low, n), sized(c.mid, n)
+	rest, raw := sized(c.rest, 5*n+8), sized(c.raw, 9*n+8)
+	var nClasses, nLow, nMid, nRest, nRaw int
+	page, number := (*basesPage)(nil), ^uint32(0)
+	gen, genAt := uint32(0), 0
+	for at, i := range c.order {
+		ref, v := f.Refs[i], f.Values[i]
+		index := ref.Index()
+		if index/basePage != number {
+			page, number = base.page(index, &c.none), index/basePage
+		}
+		slot := index % basePage
+		was, known := page.value[slot], page.about[slot]
+		d = d.add(was, known)
+		if g := ref.Generation(); known>>scaleBits != g || g == 0 {
+			if g != generation(known, gen) {
+				c.gens = binary.AppendUvarint(c.gens, uint64(at-genAt)+1)
+				c.gens = binary.AppendUvarint(c.gens, uint64(g))
+				genAt = at + 1
+			}
+			known = about(g, scale(known&scaleMask))
+			page.about[slot] = known
+		}
+		gen = ref.Generation()
+		if now := math.Float64bits(v); now != was {
+			changed[at/8] |= 1 << (at & 7)
+			s := scale(known & scaleMask)
+			class := byte(classUnits)
+			u, ok := s.difference(v, math.Float64frombits(was))
+			if !ok {
+				if finer := s.learn(v); finer != s {
+					class, known = classScale, known&^scaleMask|uint32(finer)
+					u, ok = finer.difference(v, math.Float64frombits(was))
+					raw[nRaw] = byte(finer)
+					nRaw++
+				}
+			}
+			if ok {
+				size := sizeOf(u)
+				kinds[nClasses] = class | byte(size-1)
+				low[nLow] = byte(u)
+				nLow++
+				if size > 1 {
+					mid[nMid] = byte(u >> 8)
+					nMid++
+				}
+				if size > 2 {
+					binary.LittleEndian.PutUint64(rest[nRest:], u>>16)
+					nRest += size - 2
+				}
+			} else {
+				class, word, size := shorter(now, was)
+				kinds[nClasses] = class | byte(size-1)
+				binary.LittleEndian.PutUint64(raw[nRaw:], word)
+				nRaw += size
+			}
+			nClasses++
+			page.value[slot], page.about[slot] = now, known
+		}
+		if page == &c.none {
+			page.value[slot], page.about[slot] = 0, 0
+		}
+	}
+	c.changed, c.classes, c.low, c.mid = changed, kinds[:nClasses], low[:nLow], mid[:nMid]
+	c.rest, c.raw = rest[:nRest], raw[:nRaw]
+	return d
+}
+
+// shorter writes a float in the shorter of two ways, in the lowest bytes of word.
+func shorter(now, was uint64) (class byte, word uint64, size int) {
+	size = sizeOf(now ^ was)
+	if whole := 8 - bits.TrailingZeros64(now|1<<63)/8; whole < size {
+		return classFloat, now >> (64 - 8*whole), whole
+	}
+	return classXOR, now ^ was, size
+}
+
+// sizeOf is the number of bytes of a difference, at least one.
+func sizeOf(u uint64) int { return (bits.Len64(u|1) + 7) / 8 }
+
+// origin is the number of units that differences from a value are counted from.
+func (s scale) origin(was float64) int64 {
+	m, _ := s.units(was)
+	return m
+}
+
+// difference is v less a base in units, zigzag; ok is false where v has no such form.
+func (s scale) difference(v, was float64) (u uint64, ok bool) {
+	n, ok := s.units(v)
+	if !ok || math.Float64bits(s.value(n)) != math.Float64bits(v) {
+		return 0, false
+	}
+	return zigzag(n - s.origin(was)), true
+}
+
+// shape reads what appendShape wrote, apart from the references' generations.
+func (c *columns) shape(r *reader, f *Frame) {
+	n := r.uvarint()
+	if n > MaxSamples || r.failed {
+		r.fail()
+		n = 0
+	}
+	f.Refs, f.Times, f.Values = f.Refs[:0], f.Times[:0], f.Values[:0]
+	if n == 0 {
+		return
+	}
+	flags := r.byte()
+	if flags&^flagFloatsMask != 0 {
+		r.fail()
+		return
+	}
+	first := uint32(r.uvarint())
+	c.gaps = r.column(c.gaps, int(n)-1)
+	if r.failed {
+		return
+	}
+	c.high = c.high[:0]
+	if flags&flagWide != 0 {
+		c.high = r.column(c.high, int(n)-1)
+	}
+	f.Refs, f.Times, f.Values = sized(f.Refs, int(n)), sized(f.Times, int(n)), sized(f.Values, int(n))
+	c.references(r, f.Refs, first, flags&flagSorted != 0)
+	c.times(r, f.Times)
+	if flags&flagStarts != 0 {
+		f.Starts = sized(f.Starts, int(n))
+		c.times(r, f.Starts)
+	}
+}
+
+func (c *columns) references(r *reader, refs []series.Ref, last uint32, sorted bool) {
+	refs[0] = series.Ref(last)
+	for i := range c.gaps {
+		gap := uint64(c.gaps[i])
+		if len(c.high) > 0 {
+			gap |= r.escaped(c.high[i]) << 8
+		} else {
+			gap = r.escaped(c.gaps[i])
+		}
+		if sorted {
+			last += uint32(gap)
+		} else {
+			last += uint32(unzigzag(gap))
+		}
+		refs[i+1] = series.Ref(last)
+	}
+}
+
+func (r *reader) escaped(b byte) uint64 {
+	if b < escape {
+		return uint64(b)
+	}
+	return escape + r.uvarint()
+}
+
+func (c *columns) times(r *reader, times []int64) {
+	runs, t := r.uvarint(), int64(0)
+	if runs > 0 {
+		for ; runs > 0 && !r.failed; runs-- {
+			n := r.uvarint()
+			t += r.varint()
+			if n > uint64(len(times)) {
+				r.fail()
+				return
+			}
+			for i := range times[:n] {
+				times[i] = t
+			}
+			times = times[n:]
+		}
+		if len(times) > 0 {
+			r.fail()
+		}
+		return
+	}
+	n := r.uvarint()
+	if n > uint64(len(times))*binary.MaxVarintLen64 {
+		r.fail()
+		return
+	}
+	c.varints = r.column(c.varints, int(n))
+	if r.failed {
+		return
+	}
+	own := reader{b: c.varints}
+	for i := range times {
+		t += own.varint()
+		times[i] = t
+	}
+	if own.failed || len(own.b) > 0 {
+		r.fail()
+	}
+}
+
+// values reads what appendValues wrote.
+func (c *columns) values(r *reader, f *Frame, base *bases) digest {
+	n := len(f.Refs)
+	if n == 0 || r.failed {
+		return 0
+	}
+	gens := c.generations(r)
+	c.changed = r.column(c.changed, (n+7)/8)
+	if r.failed {
+		return 0
+	}
+	if n&7 != 0 && c.changed[n/8]>>(n&7) != 0 {
+		r.fail()
+		return 0
+	}
+	changes := 0
+	for _, b := range c.changed {
+		changes += bits.OnesCount8(b)
+	}
+	c.classes = r.column(c.classes, changes)
+	var low, mid, rest, raw int
+	for _, class := range c.classes {
+		size := int(class&7) + 1
+		switch class &^ 7 {
+		case classScale:
+			raw++
+			fallthrough
+		case classUnits:
+			low++
+			mid += min(size-1, 1)
+			rest += max(size-2, 0)
+		case classFloat, classXOR:
+			raw += size
+		default:
+			r.fail()
+		}
+	}
+	if r.failed {
+		return 0
+	}
+	c.low, c.mid, c.rest, c.raw = r.column(c.low, low), r.column(c.mid, mid), r.column(c.rest, rest), r.column(c.raw, raw)
+	if r.failed {
+		return 0
+	}
+	c.rest, c.raw = append(c.rest, make([]byte, 8)...), append(c.raw, make([]byte, 8)...) // Read beyond.
+	return c.decodeValues(f, gens, base)
+}
+
+// generations cuts off the list of those that differ from what is expected.
+func (c *columns) generations(r *reader) reader {
+	from := r.b
+	for r.uvarint() != 0 && !r.failed {
+		_ = r.uvarint()
+	}
+	return reader{b: from[:len(from)-len(r.b)]}
+}
+
+func (c *columns) decodeValues(f *Frame, gens reader, base *bases) (d digest) {
+	kinds, low, mid, rest, raw := c.classes, c.low, c.mid, c.rest, c.raw
+	odd := int(gens.uvarint()) - 1 // The next sample of another generation than expected.
+	page, number := (*basesPage)(nil), ^uint32(0)
+	gen := uint32(0)
+	refs, values := f.Refs, f.Values[:len(f.Refs)]
+	for at, ref := range refs {
+		index := uint32(ref)
+		if index/basePage != number {
+			page, number = base.page(index, &c.none), index/basePage
+		}
+		slot := index % basePage
+		was, known := page.value[slot], page.about[slot]
+		d = d.add(was, known)
+		if g := known >> scaleBits; g == 0 || at == odd {
+			if at == odd {
+				gen = uint32(gens.uvarint())
+				odd = at + int(gens.uvarint())
+			}
+			known = about(gen, scale(known&scaleMask))
+			page.about[slot] = known
+		} else {
+			gen = g
+		}
+		refs[at] = series.MakeRef(index, gen)
+		if c.changed[at/8]>>(at&7)&1 != 0 {
+			class := kinds[0]
+			kinds = kinds[1:]
+			s := scale(known & scaleMask)
+			size := uint(class&7) + 1
+			switch class &^ 7 {
+			case classScale:
+				s = scale(raw[0] & scaleMask)
+				raw = raw[1:]
+				known = known&^scaleMask | uint32(s)
+				fallthrough
+			case classUnits:
+				u := uint64(low[0])
+				low = low[1:]
+				if size > 1 {
+					u |= uint64(mid[0]) << 8
+					mid = mid[1:]
+				}
+				if size > 2 {
+					u |= cutWord(&rest, size-2) << 16
+				}
+				was = math.Float64bits(s.value(s.origin(math.Float64frombits(was)) + unzigzag(u)))
+			case classFloat:
+				was = cutWord(&raw, size) << (64 - 8*size)
+			case classXOR:
+				was ^= cutWord(&raw, size)
+			}
+			page.value[slot], page.about[slot] = was, known
+		}
+		values[at] = math.Float64frombits(was)
+		if page == &c.none {
+			page.value[slot], page.about[slot] = 0, 0
+		}
+	}
+	return d
+}
+
+// cutWord takes the lowest bytes of a word off the front of b, which is longer than a word.
+func cutWord(b *[]byte, size uint) uint64 {
+	word := binary.LittleEndian.Uint64(*b) << (64 - 8*size) >> (64 - 8*size)
+	*b = (*b)[size:]
+	return word
+}
