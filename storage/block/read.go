@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -65,6 +66,7 @@ func (s *selection) readChunks() error {
 		return err
 	}
 	defer rows.close()
+	times := newTimesReader(s.part, s.reader, s.header, s.take)
 	var (
 		limit  = s.limit()
 		data   = arena[byte]{take: s.take}
@@ -86,8 +88,10 @@ func (s *selection) readChunks() error {
 		if err != nil {
 			return err
 		}
-		if found, err = chunk.DecodeRow(found[:0], row); err != nil {
+		if found, err = chunk.DecodeRow(found[:0], row, times.column); errors.Is(err, chunk.ErrCorrupt) {
 			return s.part.readError("chunks", decodeErrorf("row of series %d: %v", p.ordinal, err))
+		} else if err != nil {
+			return err // Of the times, told and counted by who reads them.
 		}
 		kept, err := s.keepChunks(&chunks, &data, found)
 		if err != nil {

@@ -12,14 +12,15 @@ import (
 type indexWriter struct {
 	tables *tables
 	header *header
+	times  *timesWriter
 	*collector
 
 	key []byte
 	buf bytes.Buffer
 }
 
-func newIndexWriter(t *tables, h *header) *indexWriter {
-	return &indexWriter{tables: t, header: h, collector: newCollector()}
+func newIndexWriter(t *tables, h *header, times *timesWriter) *indexWriter {
+	return &indexWriter{tables: t, header: h, times: times, collector: newCollector()}
 }
 
 // collect reads the labels of all series, in order.
@@ -34,7 +35,7 @@ func (w *indexWriter) collect(entries []entry) error {
 
 func (w *indexWriter) write(entries []entry) error {
 	symbols, pairs := w.rank()
-	w.header.symbols, w.header.labels = uint32(len(symbols)), w.total
+	w.header.symbols, w.header.labels, w.header.times = uint32(len(symbols)), w.total, uint32(len(w.times.columns))
 	w.key = keys.AppendHeader(w.key[:0], w.header.Part)
 	if err := w.tables.set(w.key, w.header.encode(nil)); err != nil {
 		return err
@@ -49,6 +50,9 @@ func (w *indexWriter) write(entries []entry) error {
 		return err
 	}
 	if err := w.writePostings(symbols, pairs); err != nil {
+		return err
+	}
+	if err := w.times.blocks(func(n int, b []byte) error { return w.block(keys.Times, n, b) }); err != nil {
 		return err
 	}
 	return w.tables.cut()

@@ -55,6 +55,7 @@ func (e *encoder) appendDecimal(dst []byte, ts []int64, vs []float64) ([]byte, b
 	if !regular(ts) {
 		e.times.plan(ts, true)
 		dst[form] = e.times.form
+		dst = binary.AppendUvarint(dst, uint64(e.times.size))
 		dst = e.times.append(dst)
 	}
 	s := e.scaleValues(vs)
@@ -123,67 +124,19 @@ func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error
 	case span < int64(n-1) || n == 1 && span > 0:
 		return ts, vs, corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
 	}
-	form, b := c.Data[0], c.Data[1:]
-	from := len(ts)
-	newT := grown(ts, n)
-	b, err := decodeTimes(newT[from:], b, form&15, c)
+	newT, b, err := c.appendTimes(ts)
 	if err != nil {
 		return ts, vs, err
 	}
-	from = len(vs)
+	from := len(vs)
 	newV := grown(vs, n)
-	if b, err = decodeValues(newV[from:], b, form>>4); err != nil {
+	if b, err = decodeValues(newV[from:], b, c.Data[0]>>4); err != nil {
 		return ts, vs, err
 	}
 	if len(b) > 0 {
 		return ts, vs, corruptf("%d bytes too many", len(b))
 	}
 	return newT, newV, nil
-}
-
-func decodeTimes(ts []int64, b []byte, form uint8, c Chunk) ([]byte, error) {
-	n, span := len(ts), c.MaxT-c.MinT
-	if form == formFlat {
-		var step int64
-		if n > 1 {
-			if step = span / int64(n-1); step*int64(n-1) != span {
-				return b, corruptf("%d regular samples from %d to %d", n, c.MinT, c.MaxT)
-			}
-		}
-		t := c.MinT
-		for i := range ts {
-			ts[i] = t
-			t += step
-		}
-		return b, nil
-	}
-	if form == formLine {
-		return b, corruptf("times of form %d", form)
-	}
-	var r columnReader
-	lead, ok := r.begin(b, form, c.MinT, span, n)
-	if !ok {
-		return b, corruptf("times of form %d", form)
-	}
-	r.lead(ts[:lead])
-	for out := ts[lead:]; len(out) > 0; {
-		m := min(len(out), blockLen)
-		if !r.next(out[:m]) {
-			return b, corruptf("times cut short")
-		}
-		out = out[m:]
-	}
-	back := int64(0)
-	for i := range ts[1:] {
-		back |= ts[i+1] - ts[i] - 1
-	}
-	if back < 0 {
-		return b, corruptf("time does not advance")
-	}
-	if last := ts[n-1]; last != c.MaxT {
-		return b, corruptf("ends at %d, not at %d", last, c.MaxT)
-	}
-	return r.b, nil
 }
 
 func decodeValues(vs []float64, b []byte, form uint8) ([]byte, error) {
