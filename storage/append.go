@@ -67,7 +67,7 @@ var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 func (db *DB) log(f *frame.Frame) (wal.Pos, error) {
 	buf := encodeBuffers.Get().(*[]byte)
 	*buf = frame.AppendEncode((*buf)[:0], f)
-	pos, err := db.wal.Append(kindFrame, *buf)
+	pos, err := db.wal.Append(KindFrame, *buf)
 	encodeBuffers.Put(buf)
 	return pos, err
 }

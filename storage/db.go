@@ -28,8 +28,8 @@ const (
 	snapshotsDir = "snapshots" // see Snapshot
 )
 
-// The kinds of records in the log, beside wal.KindCheckpoint.
-const kindFrame wal.Kind = 1
+// KindFrame is the kind of the log's records, beside wal.KindCheckpoint: a frame.
+const KindFrame wal.Kind = 1
 
 // DB is the storage of one node.
 type DB struct {

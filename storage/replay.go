@@ -60,7 +60,7 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 				return nil
 			})
 			return nil
-		case kindFrame:
+		case KindFrame:
 			if inCheckpoint {
 				inCheckpoint = false
 				_ = checkpoint.Wait()
