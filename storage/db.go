@@ -128,6 +128,14 @@ func (db *DB) emptyBuildDir() error {
 }
 
 func (db *DB) openStore() error {
+	torn, err := checkManifest(db.opts.FS, db.path(storeDir))
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	if torn > 0 {
+		db.metrics.corruptions.Inc()
+		db.background("open store", fmt.Errorf("the list of tables ends in %d bytes that are not whole", torn))
+	}
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
 	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
 	if err != nil {
