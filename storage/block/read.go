@@ -66,7 +66,7 @@ func (s *selection) readChunks() error {
 		return err
 	}
 	defer rows.close()
-	times := newTimesReader(s.part, s.reader, s.header, s.take)
+	times := newTimesReader(s)
 	var (
 		limit  = s.limit()
 		data   = arena[byte]{take: s.take}

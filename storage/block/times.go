@@ -151,45 +151,56 @@ func (t *timesBlock) size() int64 { return t.bytes }
 
 // timesReader finds columns for the chunk rows of one selection.
 type timesReader struct {
-	part   *Part
-	reader pebble.Reader
-	header *header
-	take   func(int64) error
-	seen   map[uint32]*timesBlock
-	number uint32 // of the last block
-	last   *timesBlock
+	selection *selection
+	seen      map[uint32]*openTimes
+	number    uint32 // of the last block
+	last      *openTimes
 }
 
-func newTimesReader(p *Part, r pebble.Reader, h *header, take func(int64) error) *timesReader {
-	return &timesReader{part: p, reader: r, header: h, take: take, seen: map[uint32]*timesBlock{}, number: math.MaxUint32}
+// openTimes is a block in use by a selection.
+type openTimes struct {
+	*timesBlock
+	taken uint32 // a bit for each column whose memory was asked for
 }
 
-// column is a chunk.Lookup.
+func newTimesReader(s *selection) *timesReader {
+	return &timesReader{selection: s, seen: map[uint32]*openTimes{}, number: math.MaxUint32}
+}
+
+// column is a chunk.Lookup. Of the columns only those that the selection unpacks, because they are
+// in its time range, count as memory.
 func (t *timesReader) column(n uint32) (*chunk.Times, error) {
+	s := t.selection
 	if n>>timesBits != t.number {
 		if err := t.open(n >> timesBits); err != nil {
 			return nil, err
 		}
 	}
-	if i := int(n % timesPerBlock); n < t.header.times && i < len(t.last.columns) {
-		return t.last.columns[i], nil
+	i := n % timesPerBlock
+	if n >= s.header.times || int(i) >= len(t.last.columns) {
+		return nil, s.part.readError("times", decodeErrorf("there is no column %d", n))
 	}
-	return nil, t.part.readError("times", decodeErrorf("there is no column %d", n))
+	c := t.last.columns[i]
+	if t.last.taken&(1<<i) == 0 && c.MinT() <= s.sel.Maxt && c.MaxT() >= s.sel.Mint {
+		if err := s.take(c.Size()); err != nil {
+			return nil, err
+		}
+		t.last.taken |= 1 << i
+	}
+	return c, nil
 }
 
 func (t *timesReader) open(n uint32) error {
-	b := t.seen[n]
-	if b == nil {
-		var err error
-		if b, err = t.part.timesBlock(t.reader, n); err != nil {
+	o := t.seen[n]
+	if o == nil {
+		b, err := t.selection.part.timesBlock(t.selection.reader, n)
+		if err != nil {
 			return err
 		}
-		if err := t.take(b.size()); err != nil {
-			return err
-		}
-		t.seen[n] = b
+		o = &openTimes{timesBlock: b}
+		t.seen[n] = o
 	}
-	t.number, t.last = n, b
+	t.number, t.last = n, o
 	return nil
 }
 

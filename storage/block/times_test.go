@@ -124,21 +124,37 @@ func TestDamagedTimes(t *testing.T) {
 	}
 }
 
-// Whoever bounds a selection's memory is asked for that of the columns, too.
+// Whoever bounds a selection's memory is asked for that of the columns in its time range, too.
 func TestTimesAreTaken(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openStore(t, fs)
-	meta := ingest(t, fs, db, Meta{Part: partAt(0, 1)}, wavering(16, 2))
-	held, most := int64(0), int64(0)
-	sel := everything
-	sel.Take = func(n int64) error {
-		held += n
-		most = max(most, n)
-		return nil
+	early, late := wavering(16, 2), wavering(16, 2)
+	for i := range late {
+		ts, vs, err := chunk.Decode(nil, nil, late[i].Chunks[0])
+		require.NoError(t, err)
+		for j := range ts {
+			ts[j] += slot / 2
+		}
+		c, _ := chunk.EncodeFloats(nil, ts, vs)
+		early[i].Chunks = append(early[i].Chunks, c)
 	}
-	_, err := Open(meta, newTestCache(t)).Select(db, sel)
-	require.NoError(t, err)
-	require.Greater(t, most, int64(16*120*8))
+	meta := ingest(t, fs, db, Meta{Part: partAt(0, 1)}, early)
+	p := Open(meta, newTestCache(t))
+	held := func(maxt int64) (n int64) {
+		sel := everything
+		sel.Maxt, sel.Take = maxt, func(bytes int64) error {
+			n += bytes
+			return nil
+		}
+		_, err := p.Select(db, sel)
+		require.NoError(t, err)
+		return n
+	}
+	const columns = 16 * 120 * 8
+	first, both := held(t0+slot/2-1), held(everything.Maxt)
+	require.Greater(t, first, int64(columns))
+	require.Greater(t, both, first+columns)
+	require.Less(t, both, first+2*columns)
 }
 
 // What a builder holds of columns is bounded: chunks whose times come later keep them.

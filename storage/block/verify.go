@@ -119,7 +119,7 @@ func (v *verifier) readSeries() error {
 		return err
 	}
 	h := v.header
-	times := newTimesReader(v.part, v.reader, h, s.take)
+	times := newTimesReader(&s)
 	v.minT, v.maxT = math.MaxInt64, math.MinInt64
 	var chunks []chunk.Chunk
 	for i, p := range s.picks {
