@@ -45,6 +45,9 @@ func (c *config) measure(ctx context.Context, out io.Writer) error {
 	c.plan.interval = c.interval.Milliseconds()
 	c.plan.rounds = int(c.span / c.interval)
 	c.plan.end = time.Now().UnixMilli()
+	if day := 24 * time.Hour; c.span%day == 0 { // Whole days, which are sealed.
+		c.plan.end = time.Now().Truncate(day).UnixMilli()
+	}
 	fmt.Fprintf(os.Stderr, "encoding %d series x %d scrapes\n", c.plan.series, c.plan.rounds)
 	rec, err := record(c.dir, c.plan)
 	if err != nil {

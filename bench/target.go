@@ -39,7 +39,12 @@ func targets(barograph string) ([]target, error) {
 				}, nil
 			},
 			settle: func(ctx context.Context, s *server) (string, error) {
-				return s.dir, post(ctx, "http://"+s.addr+"/api/v1/admin/storage/flush")
+				for _, path := range []string{"flush", "seal"} {
+					if err := post(ctx, "http://"+s.addr+"/api/v1/admin/storage/"+path); err != nil {
+						return "", err
+					}
+				}
+				return s.dir, s.idle(ctx) // Tables that were replaced are removed in the background.
 			},
 		},
 		{
