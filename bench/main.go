@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,23 +22,54 @@ func main() {
 
 func run() error {
 	var (
-		c    config
-		list string
+		c                   config
+		barograph           string
+		targetList, list    string
+		series, perSeries   int
+		span, kill, clients time.Duration
+		runs                int
 	)
-	flag.StringVar(&c.barograph, "barograph", "bin/barograph", "path of the barograph binary")
-	flag.StringVar(&list, "targets", "barograph,prometheus,victoria-metrics", "what to measure")
-	flag.IntVar(&c.plan.series, "series", 100_000, "live series")
-	flag.DurationVar(&c.span, "span", 2*time.Hour, "time that the samples span")
+	flag.StringVar(&barograph, "barograph", "bin/barograph", "path of the barograph binary")
+	flag.StringVar(&targetList, "targets", "barograph,prometheus,victoria-metrics", "what to measure")
+	flag.StringVar(&list, "scenarios", "steady,million,backfill,day", "what to do with them")
+	flag.IntVar(&runs, "runs", 1, "times that all of it is done")
+	flag.IntVar(&series, "series", 0, "live series, instead of the scenario's number")
+	flag.DurationVar(&span, "span", 0, "time that the samples span, instead of the scenario's")
+	flag.IntVar(&perSeries, "per-series", 0, "samples of one series in a request, instead of the scenario's number")
+	flag.DurationVar(&kill, "kill-after", -1, "time under load before kill -9, instead of the scenario's; 0 is never")
+	flag.DurationVar(&clients, "clients-for", -1, "time that clients ask side by side, instead of the scenario's; 0 leaves them out")
 	flag.DurationVar(&c.interval, "interval", 15*time.Second, "scrape interval")
-	flag.IntVar(&c.plan.perSeries, "per-series", 1, "samples of one series in a request; 40 is a backfill")
-	flag.IntVar(&c.plan.batch, "batch", 2000, "samples in a request")
-	flag.IntVar(&c.plan.conns, "connections", 4, "connections that send")
-	flag.IntVar(&c.plan.churn, "churn", 40, "scrapes after which one machine in fifty is replaced; 0 is never")
-	flag.Uint64Var(&c.plan.seed, "seed", 1, "seed of the data")
-	flag.IntVar(&c.repeat, "repeat", 5, "times that each query is asked")
+	flag.IntVar(&c.batch, "batch", 2000, "samples in a request")
+	flag.IntVar(&c.conns, "connections", 4, "connections that send")
+	flag.Uint64Var(&c.seed, "seed", 1, "seed of the data")
+	flag.IntVar(&c.repeat, "repeat", 2, "least times that each query is asked, after once to warm up; 0 asks none")
 	flag.StringVar(&c.dir, "dir", "", "folder for data; default a temporary one, removed at the end")
-	flag.DurationVar(&c.killAfter, "kill-after", 15*time.Second, "time under load before kill -9; 0 leaves that part out")
 	flag.Parse()
+
+	chosen, err := choose(list)
+	if err != nil {
+		return err
+	}
+	for i := range chosen {
+		s := &chosen[i]
+		if series > 0 {
+			s.plan.series = series
+		}
+		if perSeries > 0 {
+			s.plan.perSeries = perSeries
+		}
+		if span > 0 {
+			s.span = span
+			s.windows = slices.DeleteFunc(slices.Clone(s.windows), func(w window) bool { return w.length > span })
+		}
+		if kill >= 0 && s.kill > 0 {
+			s.kill = kill
+		}
+		s.killLoaded = s.killLoaded && kill != 0
+		if clients >= 0 && s.clients > 0 {
+			s.clients = clients
+		}
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,19 +81,12 @@ func run() error {
 		defer os.RemoveAll(dir)
 		c.dir = dir
 	}
-	binary, err := filepath.Abs(c.barograph)
+	binary, err := filepath.Abs(barograph)
 	if err != nil {
 		return err
 	}
-	all, err := targets(binary)
-	if err != nil {
+	if c.targets, err = targets(binary, strings.Split(targetList, ",")); err != nil {
 		return err
 	}
-	wanted := "," + list + ","
-	for _, t := range all {
-		if strings.Contains(wanted, ","+t.name+",") {
-			c.targets = append(c.targets, t)
-		}
-	}
-	return c.measure(ctx, os.Stdout)
+	return c.run(ctx, os.Stdout, chosen, runs)
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // queries are of the kind that dashboards of node_exporter and of HTTP services ask.
@@ -66,12 +66,7 @@ type queryResponse struct {
 	}
 }
 
-// ask runs a range query.
-func ask(ctx context.Context, s *server, q string, from, to int64, step time.Duration) (answer, error) {
-	return s.query(ctx, "/api/v1/query_range", url.Values{
-		"query": {q}, "start": {seconds(from)}, "end": {seconds(to)}, "step": {seconds(step.Milliseconds())},
-	})
-}
+const rangePath = "/api/v1/query_range"
 
 // askAt runs an instant query.
 func askAt(ctx context.Context, s *server, q string, t int64) (answer, error) {
@@ -80,11 +75,14 @@ func askAt(ctx context.Context, s *server, q string, t int64) (answer, error) {
 
 func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64) }
 
+// ask returns what the server says, as it says it.
+func (s *server) ask(ctx context.Context, path string, form url.Values) (code int, body []byte, err error) {
+	maps.Copy(form, s.target.query)
+	return do(ctx, http.MethodPost, "http://"+s.addr+path, form)
+}
+
 func (s *server) query(ctx context.Context, path string, form url.Values) (answer, error) {
-	for k, v := range s.target.query {
-		form[k] = v
-	}
-	code, body, err := do(ctx, http.MethodPost, "http://"+s.addr+path, form)
+	code, body, err := s.ask(ctx, path, form)
 	if err != nil {
 		return nil, err
 	}

@@ -2,129 +2,271 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
-	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/s2"
 )
 
-// line is a row of the table: a figure of each target, less is better.
+// line is a row of the table: a figure of each target in a scenario.
 type line struct {
-	what  string
-	unit  string
-	value func(r *result) float64
+	scenario string
+	what     string
+	unit     string
+	value    func(r *result) float64
+	more     bool    // More is better, not less.
+	must     float64 // what the ratio to the better peer, or the figure if absolute, has to keep to
+	absolute bool
 }
 
-func lines(c *config) []line {
-	ls := []line{
-		{"ingest, server CPU", "ns/sample", func(r *result) float64 { return float64(r.cpu) / float64(r.samples) }},
-		{"peak RSS", "B/series", func(r *result) float64 { return float64(r.peakRSS) / float64(r.series) }},
-		{"on disk when settled", "B/sample", func(r *result) float64 { return float64(r.onDisk) / float64(r.samples) }},
-		{"written to disk, all of it", "B/sample", func(r *result) float64 { return float64(r.written) / float64(r.samples) }},
-		{"query, server CPU, geometric mean", "ms", func(r *result) float64 { return geometricMean(r.queries) }},
-		{"acknowledged samples that can't be read", "samples", func(r *result) float64 { return float64(r.missing) }},
-	}
-	if c.killAfter > 0 {
-		ls = append(ls,
-			line{"first answer after kill -9", "s", func(r *result) float64 { return r.restart.Seconds() }},
-			line{"acknowledged samples lost by it", "samples", func(r *result) float64 { return float64(r.lost) }},
-		)
-	}
-	return ls
+var lines = []line{
+	{"steady", "ingest, server CPU", "ns/sample", (*result).cpuPerSample, false, 0.3, false},
+	{"steady", "peak RSS", "B/series", (*result).rssPerSeries, false, 0.6, false},
+	{"steady", "written to disk, all of it", "B/sample", (*result).writtenPerSample, false, 1.0, false},
+	{"steady", "query of the last hour, server CPU, geometric mean", "ms", (*result).queryMean, false, 0.4, false},
+	{"steady", "first answer after kill -9", "s", (*result).restartSeconds, false, 1.0, true},
+	{"steady", "acknowledged samples lost by it", "", (*result).lostSamples, false, 0, true},
+	{"million", "ingest with creation, server CPU", "ns/sample", (*result).cpuPerSample, false, 0.4, false},
+	{"million", "peak RSS", "B/series", (*result).rssPerSeries, false, 0.6, false},
+	{"million", "first answer after kill -9", "s", (*result).restartSeconds, false, 5.0, true},
+	{"million", "acknowledged samples lost by it", "", (*result).lostSamples, false, 0, true},
+	{"backfill", "ingest, server CPU", "ns/sample", (*result).cpuPerSample, false, 0.5, false},
+	{"day", "on disk when sealed", "B/sample", (*result).diskPerSample, false, 0.75, false},
+	{"day", "query of 1, 6 and 24 hours, server CPU, geometric mean", "ms", (*result).queryMean, false, 0.4, false},
+	{"day", "queries of 4 clients", "/s", func(r *result) float64 { return r.perSecond }, true, 2, false},
 }
 
-func geometricMean(ds []time.Duration) float64 {
+func (r *result) cpuPerSample() float64     { return float64(r.cpu) / float64(r.samples) }
+func (r *result) rssPerSeries() float64     { return float64(r.peakRSS) / float64(r.series) }
+func (r *result) writtenPerSample() float64 { return float64(r.written) / float64(r.samples) }
+func (r *result) diskPerSample() float64    { return float64(r.onDisk) / float64(r.samples) }
+func (r *result) restartSeconds() float64   { return r.restart.Seconds() }
+func (r *result) lostSamples() float64      { return float64(r.lost) }
+
+// queryMean is the geometric mean of the CPU times in ms; 0 if nothing was asked.
+func (r *result) queryMean() float64 {
+	if len(r.queries) == 0 {
+		return 0
+	}
 	sum := 0.0
-	for _, d := range ds {
-		// Below a tenth of a millisecond a tick of 10 ms says nothing.
-		sum += math.Log(math.Max(d.Seconds()*1000, 0.1))
+	for _, d := range r.queries {
+		sum += math.Log(max(d.Seconds()*1000, leastMillis))
 	}
-	return math.Exp(sum / float64(len(ds)))
+	return math.Exp(sum / float64(len(r.queries)))
 }
 
-// report prints the table, with ratios of the first target to the others.
-func (c *config) report(out io.Writer, rec *recording, results []*result) error {
-	fmt.Fprintf(out, "%d series (%d at a time), %d samples over %s, %d of a series in a request, %d a request, %d connections; %s/%s, %d CPUs, %s.\n\n",
-		rec.series, c.plan.series, rec.samples, c.span, c.plan.perSeries, c.plan.batch, c.plan.conns,
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().UTC().Format("2006-01-02"))
-	head, rule := "| |", "| --- |"
-	for i, r := range results {
-		head += " " + r.target + " " + r.version + " |"
-		rule += " ---: |"
-		if i > 0 {
-			head += " ratio to it |"
-			rule += " ---: |"
+// leastMillis is what a query is taken to cost at least: below it, ticks of 10 ms say nothing.
+const leastMillis = 0.1
+
+// row is a line that was filled in.
+type row struct {
+	line
+	values []float64 // of each target
+	ratio  float64   // of the first to the best of the others
+}
+
+// row returns false where the scenario measured nothing for the line.
+func (l line) row(o *outcome) (row, bool) {
+	r := row{line: l, ratio: math.NaN()}
+	measured := false
+	best := math.NaN()
+	for i, res := range o.results {
+		v := l.value(res)
+		measured = measured || v != 0
+		r.values = append(r.values, v)
+		if i > 0 && (math.IsNaN(best) || l.more && v > best || !l.more && v < best) {
+			best = v
 		}
 	}
-	fmt.Fprintln(out, head+"\n"+rule)
-	for _, l := range lines(c) {
-		row := fmt.Sprintf("| %s, %s |", l.what, l.unit)
-		for i, r := range results {
-			row += " " + figure(l.value(r)) + " |"
-			if i > 0 {
-				row += " " + ratio(l.value(results[0]), l.value(r)) + " |"
+	if best > 0 {
+		r.ratio = r.values[0] / best
+	}
+	return r, measured || l.absolute && o.results[0].atRisk > 0
+}
+
+// verdict says whether the line is what it must be.
+func (r *row) verdict() string {
+	got := r.ratio
+	if r.absolute {
+		got = r.values[0]
+	}
+	switch {
+	case math.IsNaN(got):
+		return ""
+	case r.more && got >= r.must, !r.more && got <= r.must:
+		return "yes"
+	}
+	return "no"
+}
+
+// demand is what must be, in words.
+func (r *row) demand() string {
+	sign, unit := "≤", " ×"
+	if r.more {
+		sign = "≥"
+	}
+	if r.absolute {
+		if unit = ""; r.unit != "" {
+			unit = " " + r.unit
+		}
+	}
+	return sign + " " + fmt.Sprint(r.must) + unit
+}
+
+// run measures all scenarios as often as asked, and prints a table of each run and one of all.
+func (c *config) run(ctx context.Context, out io.Writer, chosen []scenario, runs int) error {
+	var all [][]row
+	lost := int64(0)
+	for n := range runs {
+		var rows []row
+		var outcomes []*outcome
+		for i := range chosen {
+			o, err := c.measure(ctx, &chosen[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", chosen[i].name, err)
 			}
+			outcomes = append(outcomes, o)
+			for _, l := range lines {
+				if r, ok := l.row(o); ok && l.scenario == o.scenario.name {
+					rows = append(rows, r)
+				}
+			}
+			lost += o.results[0].missing + o.results[0].lost
 		}
-		fmt.Fprintln(out, row)
+		if runs > 1 {
+			fmt.Fprintf(out, "### Run %d\n\n", n+1)
+		}
+		c.reportRun(out, outcomes, rows)
+		all = append(all, rows)
 	}
-	fmt.Fprintln(out)
-	c.reportAnswers(out, results)
-	for _, r := range results {
-		if c.killAfter > 0 {
-			fmt.Fprintf(out, "%s had acknowledged %d samples when it was killed.\n", r.target, r.atRisk)
-		}
-		for _, f := range r.failures {
-			fmt.Fprintf(out, "%s failed: %s\n", r.target, f)
-		}
+	if runs > 1 {
+		reportAll(out, all)
 	}
-	if results[0].missing+results[0].lost > 0 {
-		return fmt.Errorf("%s does not hold what it acknowledged", results[0].target)
+	if lost > 0 {
+		return fmt.Errorf("%s does not hold what it acknowledged", c.targets[0].name)
 	}
 	return nil
 }
 
-// reportAnswers compares everyone's answers with Prometheus'.
-func (c *config) reportAnswers(out io.Writer, results []*result) {
-	var reference *result
-	for _, r := range results {
-		if r.target == "prometheus" {
-			reference = r
+func (c *config) reportRun(out io.Writer, outcomes []*outcome, rows []row) {
+	fmt.Fprintf(out, "%s/%s, %d CPUs, %s; %d samples in a request, %d connections.\n",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), c.batch, c.conns)
+	for _, o := range outcomes {
+		fmt.Fprintf(out, "%s: %d series (%d at a time), %d samples over %s, %d of a series in a request.\n",
+			o.scenario.name, o.rec.series, o.rec.plan.series, o.rec.samples, o.scenario.span, o.rec.plan.perSeries)
+	}
+	head, rule := "\n| | |", "| --- | --- |"
+	for _, r := range outcomes[0].results {
+		head += " " + r.target + " " + r.version + " |"
+		rule += " ---: |"
+	}
+	fmt.Fprintln(out, head+" ratio to the better | must be | is |\n"+rule+" ---: | ---: | --- |")
+	for _, r := range rows {
+		text := fmt.Sprintf("| %s | %s |", r.scenario, strings.TrimSuffix(r.what+", "+r.unit, ", "))
+		for _, v := range r.values {
+			text += " " + figure(v) + " |"
+		}
+		fmt.Fprintln(out, text, figure(r.ratio), "|", r.demand(), "|", r.verdict(), "|")
+	}
+	fmt.Fprintln(out)
+	for _, o := range outcomes {
+		o.reportQueries(out)
+		o.reportAnswers(out)
+		for _, r := range o.results {
+			if r.atRisk > 0 {
+				fmt.Fprintf(out, "%s: %s had acknowledged %d samples when it was killed.\n", o.scenario.name, r.target, r.atRisk)
+			}
+			if r.missing > 0 {
+				fmt.Fprintf(out, "%s: %s does not find %d acknowledged samples.\n", o.scenario.name, r.target, r.missing)
+			}
+			for _, f := range r.failures {
+				fmt.Fprintf(out, "%s: %s failed: %s\n", o.scenario.name, r.target, f)
+			}
 		}
 	}
-	if reference == nil {
+	fmt.Fprintln(out)
+}
+
+// reportQueries names the queries that cost the first target more than the best of the others.
+func (o *outcome) reportQueries(out io.Writer) {
+	first := o.results[0]
+	if len(o.results) < 2 || len(first.queries) == 0 {
 		return
 	}
-	for _, r := range results {
+	worst, over := 0.0, 0
+	for i, q := range questions(o.scenario, o.rec) {
+		best := time.Duration(math.MaxInt64)
+		for _, r := range o.results[1:] {
+			best = min(best, r.queries[i])
+		}
+		ratio := max(first.queries[i].Seconds()*1000, leastMillis) / max(best.Seconds()*1000, leastMillis)
+		worst = max(worst, ratio)
+		if ratio > 1 {
+			over++
+			fmt.Fprintf(out, "- %s: %s takes %s ms, %s times the best of the others\n",
+				q.String(), first.target, figure(first.queries[i].Seconds()*1000), figure(ratio))
+		}
+	}
+	fmt.Fprintf(out, "%s: of %d queries %d cost %s more than the better of the others; the worst costs %s times it.\n",
+		o.scenario.name, len(first.queries), over, first.target, figure(worst))
+}
+
+// reportAnswers compares everyone's answers with Prometheus'.
+func (o *outcome) reportAnswers(out io.Writer) {
+	i := slices.IndexFunc(o.results, func(r *result) bool { return r.target == "prometheus" })
+	if i < 0 || len(o.results[i].answers) == 0 {
+		return
+	}
+	reference, asked := o.results[i], questions(o.scenario, o.rec)
+	for _, r := range o.results {
 		if r == reference {
 			continue
 		}
 		same := 0
-		var differences []string
-		per := len(r.answers) / len(queries)
 		for i := range r.answers {
-			if d := differ(r.answers[i], reference.answers[i]); d == "" {
+			d := differ(r.answers[i], reference.answers[i])
+			if d == "" {
 				same++
-			} else {
-				differences = append(differences, queries[i/per]+": "+d)
+			} else if r.target == "barograph" {
+				fmt.Fprintf(out, "- %s: %s\n", asked[i].String(), d)
 			}
 		}
-		fmt.Fprintf(out, "%s: %d of %d answers equal Prometheus' to 1e-9.\n", r.target, same, len(r.answers))
-		if r.target == "barograph" {
-			for _, d := range differences {
-				fmt.Fprintln(out, "-", d)
+		fmt.Fprintf(out, "%s: %d of %s's %d answers equal Prometheus' to 1e-9.\n", o.scenario.name, same, r.target, len(r.answers))
+	}
+}
+
+// reportAll prints what each run has come to.
+func reportAll(out io.Writer, all [][]row) {
+	head, rule := "### All runs\n\n| | | must be |", "| --- | --- | ---: |"
+	for n := range all {
+		head += fmt.Sprintf(" run %d |", n+1)
+		rule += " ---: |"
+	}
+	fmt.Fprintln(out, head+" is |\n"+rule+" --- |")
+	for i, r := range all[0] {
+		text := fmt.Sprintf("| %s | %s | %s |", r.scenario, r.what, r.demand())
+		verdict := "yes"
+		for _, rows := range all {
+			got := rows[i].ratio
+			if r.absolute {
+				got = rows[i].values[0]
+			}
+			text += " " + figure(got) + " |"
+			if rows[i].verdict() != "yes" {
+				verdict = "no"
 			}
 		}
+		fmt.Fprintln(out, text, verdict, "|")
 	}
 }
 
 func figure(v float64) string {
 	switch {
+	case math.IsNaN(v):
+		return "-"
 	case v == 0:
 		return "0"
 	case v < 10:
@@ -133,76 +275,4 @@ func figure(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
-}
-
-func ratio(a, b float64) string {
-	if b == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", a/b)
-}
-
-// version asks the binary, or Debian's records where the binary does not know.
-func version(ctx context.Context, t target) string {
-	arg := "--version"
-	if t.name == "barograph" {
-		arg = "version"
-	}
-	out, _ := exec.CommandContext(ctx, t.binary, arg).CombinedOutput()
-	if v := firstVersion(string(out)); v != "" {
-		return v
-	}
-	out, _ = exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Version}", t.name).Output()
-	return firstVersion(string(out))
-}
-
-func firstVersion(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ',' || r == '-' }) {
-		if v := strings.TrimPrefix(word, "v"); v != "" && v[0] >= '0' && v[0] <= '9' {
-			return v
-		}
-	}
-	return ""
-}
-
-// countByInstance adds the samples of an encoded request to want. It reads only what the encoder
-// writes.
-func countByInstance(want map[string]int64, body []byte) error {
-	raw, err := s2.Decode(nil, body)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errRequest, err)
-	}
-	return fields(raw, func(ts []byte) error {
-		instance, n := "", int64(0)
-		err := fields(ts, func(field []byte) error {
-			if field[0] != 1<<3|2 { // A sample begins with its value, a label with its name.
-				n++
-				return nil
-			}
-			var parts []string
-			err := fields(field, func(s []byte) error { parts = append(parts, string(s)); return nil })
-			if len(parts) == 2 && parts[0] == "instance" {
-				instance = parts[1]
-			}
-			return err
-		})
-		want[instance] += n
-		return err
-	})
-}
-
-// fields calls fn for each length-delimited field.
-func fields(b []byte, fn func([]byte) error) error {
-	for len(b) > 0 {
-		n, k := binary.Uvarint(b[1:])
-		if k <= 0 || uint64(len(b)-1-k) < n {
-			return errRequest
-		}
-		if err := fn(b[1+k : 1+k+int(n)]); err != nil {
-			return err
-		}
-		b = b[1+k+int(n):]
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,14 +24,17 @@ type target struct {
 	write  string // path that takes remote write 1.0
 	ready  string // path that answers 200 when it does
 	query  url.Values
-	// settle brings all data to its final form on disk and returns the folder to weigh.
-	settle func(ctx context.Context, s *server) (string, error)
+	// flush brings all data to disk as the target does by itself in time.
+	flush func(ctx context.Context, s *server) error
+	// seal brings all data to its final and smallest form and returns the folder to weigh.
+	seal func(ctx context.Context, s *server) (string, error)
 }
 
 // client is not reused beyond one run.
 var client = &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 
-func targets(barograph string) ([]target, error) {
+// targets returns those of these names, with the paths of their binaries.
+func targets(barograph string, names []string) ([]target, error) {
 	all := []target{
 		{
 			name: "barograph", binary: barograph, write: "/api/v1/write", ready: "/-/ready",
@@ -38,13 +43,14 @@ func targets(barograph string) ([]target, error) {
 					"serve", "--storage.path=" + dir, "--web.listen-address=" + addr, "--web.enable-admin-api",
 				}, nil
 			},
-			settle: func(ctx context.Context, s *server) (string, error) {
-				for _, path := range []string{"flush", "seal"} {
-					if err := post(ctx, "http://"+s.addr+"/api/v1/admin/storage/"+path); err != nil {
-						return "", err
-					}
+			flush: func(ctx context.Context, s *server) error {
+				return post(ctx, "http://"+s.addr+"/api/v1/admin/storage/flush")
+			},
+			seal: func(ctx context.Context, s *server) (string, error) {
+				if err := post(ctx, "http://"+s.addr+"/api/v1/admin/storage/seal"); err != nil {
+					return "", err
 				}
-				return s.dir, s.idle(ctx) // Tables that were replaced are removed in the background.
+				return s.dir, s.idle(ctx)
 			},
 		},
 		{
@@ -58,7 +64,9 @@ func targets(barograph string) ([]target, error) {
 					"--query.max-samples=200000000",
 				}, err
 			},
-			settle: func(ctx context.Context, s *server) (string, error) {
+			// What is in its log stays there.
+			flush: func(context.Context, *server) error { return nil },
+			seal: func(ctx context.Context, s *server) (string, error) {
 				// Prometheus writes its head as a block only for a snapshot.
 				return filepath.Join(s.dir, "snapshots"), post(ctx, "http://"+s.addr+"/api/v1/admin/tsdb/snapshot")
 			},
@@ -72,24 +80,30 @@ func targets(barograph string) ([]target, error) {
 					"-search.latencyOffset=0s", "-search.maxUniqueTimeseries=10000000", "-search.maxQueryDuration=5m",
 				}, nil
 			},
-			settle: func(ctx context.Context, s *server) (string, error) {
-				for _, path := range []string{"/internal/force_flush", "/internal/force_merge"} {
-					if code, _, err := get(ctx, "http://"+s.addr+path); err != nil || code != http.StatusOK {
-						return "", fmt.Errorf("%s: status %d: %w", path, code, err)
-					}
-				}
-				return s.dir, s.idle(ctx)
+			flush: func(ctx context.Context, s *server) error {
+				return errors.Join(call(ctx, s, "/internal/force_flush"), s.idle(ctx))
+			},
+			seal: func(ctx context.Context, s *server) (string, error) {
+				return s.dir, errors.Join(
+					call(ctx, s, "/internal/force_flush"), call(ctx, s, "/internal/force_merge"), s.idle(ctx))
 			},
 		},
 	}
-	for i, t := range all {
+	var chosen []target
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(t target) bool { return t.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no target %q", name)
+		}
+		t := all[i]
 		path, err := exec.LookPath(t.binary)
 		if err != nil {
 			return nil, fmt.Errorf("%s is not installed: %w", t.name, err)
 		}
-		all[i].binary = path
+		t.binary = path
+		chosen = append(chosen, t)
 	}
-	return all, nil
+	return chosen, nil
 }
 
 // idle waits until the server's data directory has kept its size for some seconds.
@@ -125,6 +139,15 @@ func freeAddr() (string, error) {
 
 func get(ctx context.Context, url string) (int, []byte, error) {
 	return do(ctx, http.MethodGet, url, nil)
+}
+
+// call asks for a path of the server's, for its effect.
+func call(ctx context.Context, s *server, path string) error {
+	code, _, err := get(ctx, "http://"+s.addr+path)
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("%s: status %d", path, code)
+	}
+	return err
 }
 
 func post(ctx context.Context, url string) error {

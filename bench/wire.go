@@ -22,6 +22,7 @@ type request struct {
 
 // recording is what the targets are sent.
 type recording struct {
+	plan     plan
 	file     *os.File
 	requests []request
 	samples  int64
@@ -59,7 +60,7 @@ func record(dir string, p plan) (_ *recording, err error) {
 		return nil, err
 	}
 	f := newFleet(p.series, p.seed)
-	r := &recording{file: file, series: int64(len(f.series)), machines: int64(f.series[len(f.series)-1].machine) + 1, mint: math.MaxInt64, perSer: map[string]int64{}}
+	r := &recording{plan: p, file: file, series: int64(len(f.series)), machines: int64(f.series[len(f.series)-1].machine) + 1, mint: math.MaxInt64, perSer: map[string]int64{}}
 	e := &encoder{rec: r, out: bufio.NewWriterSize(file, 1<<20), plan: p}
 	begin := p.end - int64(p.rounds)*p.interval
 	block := make([][]sample, len(f.series))

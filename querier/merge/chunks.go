@@ -70,7 +70,7 @@ func (it *chunkIterator) Next() bool {
 		return false
 	}
 	if len(it.ready) == 0 {
-		it.ready, it.err = chunk.ToXOR(it.left[0])
+		it.ready, it.err = chunk.ToLibrary(it.left[0])
 		if it.left = it.left[1:]; it.err != nil {
 			return false
 		}

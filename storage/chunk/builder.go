@@ -171,6 +171,13 @@ func (b *Builder) appendOther(s series.Sample) {
 	b.app, b.maxT = app, s.T
 }
 
+// setHeader sets what the open chunk, which has one histogram, says of how it began.
+func (b *Builder) setHeader(header byte) {
+	at, data := resetHeaderAt(b.enc), b.open.Bytes()
+	data[at] = data[at]&^chunkenc.CounterResetHeaderMask | header
+	b.gauge = header == byte(chunkenc.GaugeType)
+}
+
 // staleHint lets a stale marker stay in the open chunk, whether that has gauges or counters.
 func (b *Builder) staleHint() histogram.CounterResetHint {
 	if b.gauge && b.Len() > 0 {

@@ -17,8 +17,10 @@ const (
 	HistogramST      Encoding = 5 // with start timestamps
 	FloatHistogramST Encoding = 6
 
-	// Decimal is the first of our own: packed floats, for closed chunks only.
+	// Decimal is the first of our own: floats in packed columns, for closed chunks only.
 	Decimal Encoding = 16
+	// Packed has native histograms of any of the kinds above, in columns; for closed chunks, too.
+	Packed Encoding = 17
 )
 
 // MaxSamples closes an open chunk: at this many samples a new one begins. Longer chunks decode no

@@ -7,7 +7,7 @@ import (
 )
 
 // cursor stands in one chunk. Floats are decoded whole, in columns, which is the fastest way; of
-// histograms the library's iterator decodes one at a time.
+// histograms an iterator gives one at a time.
 type cursor struct {
 	chunk Chunk
 	typ   chunkenc.ValueType // Of the sample it stands at; ValNone at the end.
@@ -39,18 +39,41 @@ func (c *cursor) open(chunk Chunk, mint int64) {
 		c.err = c.decodeXOR2()
 		c.i = -1
 	default:
-		lib, err := libraryChunk(chunk)
-		if err != nil {
+		c.read = 0
+		if err := c.openHistograms(); err != nil {
 			c.fail(err)
 			return
 		}
-		c.others = guarded{Iterator: lib.Iterator(c.others.Iterator)}
-		c.read = 0
 	}
 	c.next()
 	if mint > c.t {
 		c.seek(mint)
 	}
+}
+
+func (c *cursor) openHistograms() error {
+	if c.chunk.Enc == Packed {
+		it, ok := c.others.Iterator.(*packedIterator)
+		if !ok {
+			it = &packedIterator{}
+		}
+		c.others = guarded{Iterator: it}
+		return it.open(c.chunk)
+	}
+	lib, err := libraryChunk(c.chunk)
+	if err != nil {
+		return err
+	}
+	c.others = guarded{Iterator: lib.Iterator(c.others.Iterator)}
+	return nil
+}
+
+// first reports whether the histogram it stands at has none before it to be compared with.
+func (c *cursor) first() bool {
+	if it, ok := c.others.Iterator.(*packedIterator); ok {
+		return it.in == 0
+	}
+	return c.read == 1
 }
 
 func (c *cursor) decodeXOR2() error {

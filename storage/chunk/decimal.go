@@ -3,9 +3,10 @@ package chunk
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
-// MaxDecimalSamples is the most samples that one Decimal chunk has. It bounds what a few damaged
+// MaxDecimalSamples is the most samples that one Decimal or Packed chunk has. It bounds what a few damaged
 // bytes can make a reader allocate.
 const MaxDecimalSamples = 4096
 
@@ -28,48 +29,88 @@ func (e *encoder) encode(dst []byte, ts []int64, vs []float64) (Chunk, []byte) {
 	}
 	c := Chunk{Enc: Decimal, Samples: n, MinT: ts[0], MaxT: ts[n-1]}
 	start := len(dst)
-	if c.MaxT-c.MinT >= 0 { // Else the span overflows.
-		var exact bool
-		dst, exact = e.appendDecimal(dst, ts, vs)
-		if size := len(dst) - start; exact || size < 2*n {
-			c.Data = dst[start:len(dst):len(dst)]
-			return c, dst
+	if c.MaxT-c.MinT < 0 { // The span overflows.
+		a := appended(ts, vs)
+		return a.Snapshot(dst)
+	}
+	dst, exact := e.appendDecimal(dst, ts, vs)
+	c.Data = dst[start:len(dst):len(dst)]
+	if size := len(c.Data); !exact && size >= 2*n && xorSize(vs) < size-size/16 {
+		if a := appended(ts, vs); a.Size() < size {
+			return a.Snapshot(dst[:start])
 		}
 	}
+	return c, dst
+}
+
+func appended(ts []int64, vs []float64) XORAppender {
 	var a XORAppender
 	for i, t := range ts {
 		a.Append(t, vs[i])
 	}
-	if decimal := len(dst) - start; decimal > 0 && a.Size() >= decimal-decimal/16 {
-		c.Data = dst[start:len(dst):len(dst)]
-		return c, dst
+	return a
+}
+
+// xorSize is how many bytes the values of an XOR chunk take; regular times add a bit for each.
+func xorSize(vs []float64) int {
+	size, leading, trailing, window := 64+len(vs), 0, 0, false
+	last := math.Float64bits(vs[0])
+	for _, v := range vs[1:] {
+		x := math.Float64bits(v) ^ last
+		if size++; x == 0 {
+			continue
+		}
+		last ^= x
+		l, t := min(bits.LeadingZeros64(x), 31), bits.TrailingZeros64(x)
+		if window && l >= leading && t >= trailing {
+			size += 1 + 64 - leading - trailing
+			continue
+		}
+		leading, trailing, window = l, t, true
+		size += 12 + 64 - leading - trailing
 	}
-	return a.Snapshot(dst[:start])
+	return (size + 7) / 8
 }
 
 // appendDecimal appends the payload of a Decimal chunk and reports whether the values were scaled
 // well: to decimal integers, with few exceptions.
 func (e *encoder) appendDecimal(dst []byte, ts []int64, vs []float64) ([]byte, bool) {
-	form := len(dst)
-	dst = append(dst, 0)
-	if !regular(ts) {
-		e.times.plan(ts, true)
-		dst[form] = e.times.form
-		dst = binary.AppendUvarint(dst, uint64(e.times.size))
-		dst = e.times.append(dst)
+	at := len(dst)
+	dst, times := e.appendTimes(append(dst, 0), ts)
+	dst, values, exact := e.appendValues(dst, vs)
+	dst[at] = times | values<<4
+	return dst, exact
+}
+
+// appendTimes appends a column of timestamps, with its length if it has one, and returns its form.
+func (e *encoder) appendTimes(dst []byte, ts []int64) ([]byte, uint8) {
+	if regular(ts) {
+		return dst, formFlat
 	}
+	e.times.plan(ts, true)
+	dst = binary.AppendUvarint(dst, uint64(e.times.size))
+	return e.times.append(dst), e.times.form
+}
+
+// appendValues appends a column of floats and returns its form and whether they were scaled well.
+func (e *encoder) appendValues(dst []byte, vs []float64) ([]byte, uint8, bool) {
 	s := e.scaleValues(vs)
-	dst[form] |= s.form << 4
-	scale := s.scale
-	if len(s.odd) > 0 {
-		scale |= withExceptions
+	if s.scale == bitsScale && s.size > splitLeast(len(vs), s.divisor) {
+		if e.split.plan(vs); e.split.size < s.size {
+			return e.split.append(dst, vs), e.split.form, false
+		}
 	}
-	dst = append(dst, scale)
-	if len(s.odd) > 0 {
-		dst = appendExceptions(dst, s.odd, vs)
+	return s.append(dst, vs), s.form, s.scale != bitsScale && len(s.odd) <= len(vs)/16
+}
+
+// append appends the column: its scale and what comes after.
+func (s *scaled) append(dst []byte, vs []float64) []byte {
+	if len(s.odd) == 0 {
+		dst = append(dst, s.scale)
+	} else {
+		dst = appendExceptions(append(dst, s.scale|withExceptions), s.odd, vs)
 	}
-	dst = binary.AppendVarint(dst, s.ints[0])
-	return s.append(dst), s.scale != bitsScale && len(s.odd) <= len(vs)/16
+	return s.packer.append(binary.AppendVarint(dst, s.ints[0]))
 }
 
 func regular(ts []int64) bool {
@@ -139,9 +180,24 @@ func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error
 	return newT, newV, nil
 }
 
+// fillLine sets ts to times that are a step apart. Four at once need not wait for each other.
+func fillLine(ts []int64, t, step int64) {
+	for ; len(ts) >= 4; ts = ts[4:] {
+		ts[0], ts[1], ts[2], ts[3] = t, t+step, t+2*step, t+3*step
+		t += 4 * step
+	}
+	for i := range ts {
+		ts[i] = t
+		t += step
+	}
+}
+
 func decodeValues(vs []float64, b []byte, form uint8) ([]byte, error) {
 	if len(b) == 0 || form == formGrid {
 		return b, corruptf("values of form %d in %d bytes", form, len(b))
+	}
+	if b[0] == splitScale {
+		return decodeSplit(vs, b[1:], form)
 	}
 	scale := b[0] &^ withExceptions
 	if !validScale(scale) {
@@ -177,10 +233,9 @@ func decodeValues(vs []float64, b []byte, form uint8) ([]byte, error) {
 	default:
 		for len(out) > 0 {
 			m := min(len(out), blockLen)
-			if !r.next(xs[:m]) {
+			if !r.nextFloats(out[:m], xs[:m], scale) {
 				return b, corruptf("values cut short")
 			}
-			unscale(out[:m], xs[:m], scale)
 			out = out[m:]
 		}
 	}

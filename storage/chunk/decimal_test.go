@@ -149,6 +149,10 @@ func FuzzDecimalDecode(f *testing.F) {
 		c, _ := EncodeFloats(nil, ts, vs)
 		f.Add(uint16(c.Samples), c.MinT, c.MaxT, c.Data)
 	}
+	goldenColumns(func(_ string, ts []int64, vs []float64) {
+		c, _ := EncodeFloats(nil, ts, vs)
+		f.Add(uint16(c.Samples), c.MinT, c.MaxT, c.Data)
+	})
 	f.Fuzz(func(t *testing.T, n uint16, mint, maxt int64, b []byte) {
 		c := Chunk{Enc: Decimal, Samples: int(n), MinT: mint, MaxT: maxt, Data: b}
 		ts, vs, err := Decode(nil, nil, c)

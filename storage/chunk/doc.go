@@ -26,20 +26,51 @@
 //	             with x0 = mint for times, y = (x-x0)/divisor; blocks begin after what is known by then
 //	block      = width u8: 0-56, +64 patches follow, +128 base follows
 //	             | [varint base less that of the block before] | packed | [patches]
-//	sparse     = 63, +64, +128 | [varint base ...] | width u8 | bitmap of those not zero | packed | [patches]
+//	           = 57-63: 56 + flags, +64, +128 | [varint base ...] | width u8
+//	             | [flag 1: bitmap of those not zero, others are left out] | packed
+//	             | [flag 2: unary: for each, what is above width: that many zeros and a one] | [patches]
+//	             flag 4, with 2 only: integers less base are zigzag
 //	packed     = (integer-base) in width bits each, lowest first; 64 integers, the last block fewer
 //	patches    = count u8 | high u8 | (position 6 bits, zigzag of what is above width: high bits)...
 //	scale      = 0-18: i/10^e | 33-50: i*1e-(scale-32) | 64: i is the float's bits; +128 exceptions follow
+//	           | 65: split
 //	exceptions = uvarint count<<1|differ | uvarint gap... | f64 le, once or for each if they differ
+//	split      = 65 | right u8: 48-56 | shift u8 | num u8: 0-128 | u16 le... | varint x0 | codes | rights
+//	             the float's bits are left<<right | r<<shift; codes, in the values' form, number the
+//	             left parts of the list, or, if num is 0, are these; rights: each r in right-shift bits
 //
-// Bits fill bytes from the lowest on; packed, bitmap and patches end with a whole byte. The choice
-// between scales, forms and widths is by size. All arithmetic on integers wraps around at 64 bits.
+// Bits fill bytes from the lowest on; packed, bitmap, unary, patches and rights end with a whole
+// byte. The choice between scales, forms and widths is by size. All arithmetic on integers wraps
+// around at 64 bits.
+//
+// # Packed
+//
+// The numbers of native histograms are columns as well: each bucket is a counter, or a gauge, of its
+// own. A Packed chunk has the histograms of several chunks of tsdb/chunkenc, as runs, and says of
+// each run what that chunk said of counter resets; what all histograms of a run have in common, their
+// layout, is there once for all runs that follow with the same one, which are a group. The iterator
+// gives what the library's would have, to the bit, and ToLibrary the chunks themselves.
+//
+//	chunk   = kind u8: 1 floats, 2 starts | form u8 | [uvarint len of times | times] | [ints: start timestamps]
+//	          | uvarint runs | run... | group...
+//	run     = uvarint samples<<3 | reset<<1 | fresh | [layout, if fresh: the run begins a group]
+//	          reset: 0 unknown, 1 not, 2 reset, 3 gauge, as the library has it
+//	layout  = varint schema | f64 le zero threshold | spans positive | spans negative | bounds
+//	spans   = uvarint count | (varint offset, uvarint length)...
+//	bounds  = uvarint count | f64 le...
+//	group   = floats: sums | column: counts | column: zero counts | column: each bucket...
+//	          columns are floats if the histograms are, else ints: of buckets their counts, not what
+//	          they differ by; of the counts what they are above all buckets' and the zero count
+//	ints    = form u8 | varint x0 | values, as above
+//	floats  = form u8 | scale u8 ..., as above
+//
+// A stale marker has only its sum; in the other columns anything may stand.
 //
 // # Times in common
 //
 // The series of a target are mostly scraped together, and then have equal timestamps. Where rows are
 // kept with such columns (package block), a chunk may refer to one instead: then Chunk.Times has it,
-// decoded once for all that do. Only Decimal chunks can; DecodeRow and AppendRow are where chunks
+// decoded once for all that do. Decimal and Packed chunks can; DecodeRow and AppendRow are where chunks
 // come to be so and become whole again.
 //
 //	column     = uvarint samples | varint mint | uvarint maxt-mint | form u8 | times

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/bits"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,12 @@ func noise(seed uint64) func(n int64) int64 {
 		seed = seed*6364136223846793005 + 1442695040888963407
 		return int64(seed>>33) % n
 	}
+}
+
+// skewed makes of r, which is below 1<<20, a number that is mostly below eight, and above it the
+// more rarely the greater it is.
+func skewed(r int64) int64 {
+	return r>>12&7 + 8*int64(bits.TrailingZeros64(uint64(r)|1<<12))
 }
 
 // goldenColumns have every form of times and values, patches, exceptions, and blocks without zeros.
@@ -64,6 +72,14 @@ func goldenColumns(fn func(name string, ts []int64, vs []float64)) {
 			return float64(r % 8)
 		}},
 		{"bits", 40, regular, func(_, r int64) float64 { return float64(float32(r%1000) / 7) }},
+		{"unary", 100, regular, func(_, r int64) float64 { return float64(1000 + skewed(r)) }},
+		{"unary, zeros left out", 70, regular, func(i, r int64) float64 { return float64(i % 2 * skewed(r)) }},
+		{"unary with a sign", 100, regular, func(_, r int64) float64 { return float64(1000 + skewed(r)*(r>>15&2-1)) }},
+		{"unary, patched", 100, regular, func(i, r int64) float64 { return float64(skewed(r) + i/99*1e9) }},
+		{"split", 40, regular, func(_, r int64) float64 { return float64(r%1000-500) / 7 }},
+		{"split, left parts as they are", 140, regular, func(i, r int64) float64 {
+			return math.Float64frombits(uint64(r*(1<<20+r)+i) * 0x9e3779b97f4a7c15)
+		}},
 		{"jitter", 70, func(i, r int64) int64 { return 15_000*i + r%11 }, func(_, _ int64) float64 { return 1 }},
 		{"missed", 140, func(i, _ int64) int64 { return 15_000 * (i + i/60*2) }, func(_, _ int64) float64 { return 1 }},
 		{"ever later", 70, func(i, r int64) int64 { return 1000*i*i + r%2 }, func(_, _ int64) float64 { return 1 }},
@@ -77,6 +93,65 @@ func goldenColumns(fn func(name string, ts []int64, vs []float64)) {
 		}
 		fn(c.name, ts, vs)
 	}
+}
+
+// goldenHistograms have both kinds, runs of one layout and of several, stale markers, counter
+// resets and start timestamps.
+func goldenHistograms(fn func(name string, chunks []Chunk)) {
+	for k, c := range []struct {
+		name  string
+		habit histogramHabit
+		n     int
+	}{
+		{"integer", histogramHabit{schema: 3}, 125},
+		{"float gauge", histogramHabit{schema: -4, gauge: true, floats: true}, 60},
+		{"custom", histogramHabit{custom: true}, 60},
+		{"wild", histogramHabit{schema: 5, wild: true}, 100},
+		{"float, wild", histogramHabit{schema: 8, wild: true, floats: true}, 80},
+		{"starts", histogramHabit{schema: 0, starts: true}, 60},
+		{"float starts, wild", histogramHabit{schema: 0, starts: true, floats: true, wild: true}, 60},
+	} {
+		var b Builder
+		for _, s := range c.habit.random(rand.New(rand.NewPCG(uint64(k), 1)), c.n) {
+			if err := b.Append(s); err != nil {
+				panic(err)
+			}
+		}
+		fn(c.name, b.Close(nil))
+	}
+}
+
+// TestPackedGolden: Packed chunks are those of the fixture, and are read as what they were made of.
+func TestPackedGolden(t *testing.T) {
+	const path = "testdata/v1/packed.txt"
+	var b strings.Builder
+	packed := map[string][]Chunk{}
+	goldenHistograms(func(name string, chunks []Chunk) {
+		out, err := Recode(nil, chunks)
+		require.NoError(t, err)
+		packed[name] = out
+		for _, c := range out {
+			fmt.Fprintf(&b, "%s: %s %d [%d, %d] %x\n", name, c.Enc, c.Samples, c.MinT, c.MaxT, c.Data)
+		}
+	})
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+
+	lines := strings.Split(string(want), "\n")
+	goldenHistograms(func(name string, chunks []Chunk) {
+		var got []Chunk
+		for range packed[name] {
+			c := Chunk{Enc: Packed}
+			_, err := fmt.Sscanf(strings.TrimPrefix(lines[0], name+": "), "packed %d [%d, %d] %x", &c.Samples, &c.MinT, &c.MaxT, &c.Data)
+			require.NoError(t, err, lines[0])
+			got, lines = append(got, c), lines[1:]
+		}
+		requireSameHistograms(t, walkHistograms(t, chunks), walkHistograms(t, got))
+	})
 }
 
 // TestDecimalGolden: Decimal chunks are, byte for byte, those of the fixture, and the fixture's are

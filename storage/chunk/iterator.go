@@ -164,7 +164,7 @@ func (it *Iterator) take() Chunk {
 // Seek, in a chunk that no other reaches into, since the sample passed over is its neighbour.
 func (it *Iterator) fresh(before *cursor) bool {
 	c := it.cur
-	return c == before || c.chunk.Enc.float() || c.read == 1 || c.chunk.MinT > it.tangled
+	return c == before || c.chunk.Enc.float() || c.first() || c.chunk.MinT > it.tangled
 }
 
 func (it *Iterator) cursor() *cursor {

@@ -29,14 +29,19 @@ func (e Encoding) Library() chunkenc.Encoding {
 
 // String is the encoding's name; in tsdb/chunkenc, if that knows it.
 func (e Encoding) String() string {
-	if e == Decimal {
+	switch e {
+	case Decimal:
 		return "decimal"
+	case Packed:
+		return "packed"
 	}
 	return e.Library().String()
 }
 
 // known reports whether it is an encoding at all.
-func (e Encoding) known() bool { return e > None && e <= FloatHistogramST || e == Decimal }
+func (e Encoding) known() bool {
+	return e > None && e <= FloatHistogramST || e == Decimal || e == Packed
+}
 
 // float reports whether the encoding holds floats, which are read in columns.
 func (e Encoding) float() bool { return e == XOR || e == XOR2 || e == Decimal }

@@ -6,11 +6,13 @@ import (
 
 // encoder has the memory that encoding takes.
 type encoder struct {
-	times packer
+	times packer    // Also of other integers.
 	by    [2]scaled // Two ways to scale, to compare.
-	ts    []int64   // What Recode gathers.
+	split split
+	ts    []int64 // What Recode gathers.
 	vs    []float64
 	buf   []byte
+	histograms
 }
 
 var encoders = sync.Pool{New: func() any { return &encoder{} }}
@@ -19,27 +21,44 @@ var encoders = sync.Pool{New: func() any { return &encoder{} }}
 func (c Chunk) plain() bool { return c.Enc == XOR || c.Enc == Decimal }
 
 // Recode appends chunks with the same samples to dst: runs of floats without start timestamps as
-// one chunk, or one for each MaxDecimalSamples, in the smallest encoding, and others as they are.
-// Chunks are sorted by time and do not overlap, as Compact leaves them.
+// one chunk, or one for each MaxDecimalSamples, in the smallest encoding, runs of histograms of one
+// kind likewise, and others as they are. Chunks are sorted by time and do not overlap, as Compact
+// leaves them.
 func Recode(dst, chunks []Chunk) ([]Chunk, error) {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
 	for len(chunks) > 0 {
-		n := 0
-		for n < len(chunks) && chunks[n].plain() {
-			n++
-		}
-		if n == 0 || n == 1 && chunks[0].Enc == Decimal {
-			dst, chunks = append(dst, chunks[0]), chunks[1:]
-			continue
-		}
 		var err error
-		if dst, err = e.recode(dst, chunks[:n]); err != nil {
+		n := alike(chunks)
+		_, histograms := chunks[0].kind()
+		switch {
+		case histograms:
+			dst, err = e.packHistograms(dst, chunks[:n])
+		case !chunks[0].plain() || n == 1 && chunks[0].Enc == Decimal:
+			dst = append(dst, chunks[:n]...)
+		default:
+			dst, err = e.recode(dst, chunks[:n])
+		}
+		if err != nil {
 			return dst, err
 		}
 		chunks = chunks[n:]
 	}
 	return dst, nil
+}
+
+// alike is the number of chunks at the front that may be joined.
+func alike(chunks []Chunk) int {
+	plain := chunks[0].plain()
+	kind, histograms := chunks[0].kind()
+	n := 1
+	for ; n < len(chunks); n++ {
+		k, ok := chunks[n].kind()
+		if chunks[n].plain() != plain || k != kind || ok != histograms {
+			break
+		}
+	}
+	return n
 }
 
 func (e *encoder) recode(dst, chunks []Chunk) ([]Chunk, error) {
@@ -67,27 +86,30 @@ func (e *encoder) recode(dst, chunks []Chunk) ([]Chunk, error) {
 	return dst, nil
 }
 
-// Shrink returns the chunk in a smaller encoding, or itself if there is none.
+// Shrink returns a full chunk in a smaller encoding, or itself if there is none.
 func Shrink(c Chunk) Chunk {
-	if c.Enc != XOR {
-		return c
-	}
-	e := encoders.Get().(*encoder)
-	defer encoders.Put(e)
 	var one [1]Chunk
-	small, err := e.recode(one[:0], []Chunk{c})
+	small, err := Recode(one[:0], []Chunk{c})
 	if err != nil || len(small) != 1 || len(small[0].Data) >= len(c.Data) {
 		return c
 	}
 	return small[0]
 }
 
-// ToXOR returns the samples of a Decimal chunk in XOR chunks of at most MaxSamples, which
-// tsdb/chunkenc can read, and any other chunk itself.
-func ToXOR(c Chunk) ([]Chunk, error) {
-	if c.Enc != Decimal {
-		return []Chunk{c}, nil
+// ToLibrary returns the samples of a chunk whose encoding is our own in chunks of at most
+// MaxSamples, which tsdb/chunkenc can read, and any other chunk itself. Histograms come back in the
+// chunks that they were packed from.
+func ToLibrary(c Chunk) ([]Chunk, error) {
+	switch c.Enc {
+	case Packed:
+		return unpackHistograms(c)
+	case Decimal:
+		return toXOR(c)
 	}
+	return []Chunk{c}, nil
+}
+
+func toXOR(c Chunk) ([]Chunk, error) {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
 	ts, vs, err := Decode(e.ts[:0], e.vs[:0], c)

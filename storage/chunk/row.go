@@ -173,7 +173,7 @@ func (s *rowState) cut(b *[]byte, columns Lookup) (Chunk, error) {
 		}
 	}
 	c.Data, *b = (*b)[:size:size], (*b)[size:]
-	if c.Enc == Decimal && (c.Times != nil) != (len(c.Data) > 0 && c.Data[0]&15 == formShared) {
+	if (c.Times != nil) != c.shared() {
 		return c, corruptf("data is of times elsewhere, or lacks them")
 	}
 	s.last = c
@@ -222,7 +222,7 @@ func (s *rowState) cutColumn(c *Chunk, b *[]byte, how byte, columns Lookup) erro
 		}
 		number, *b = number+step, (*b)[n:]
 	}
-	if columns == nil || c.Enc != Decimal || number < 0 || number >= NoColumn {
+	if columns == nil || number < 0 || number >= NoColumn {
 		return corruptf("column %d of times", number)
 	}
 	var err error

@@ -3,6 +3,7 @@ package chunk
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"sync"
 )
 
@@ -74,7 +75,21 @@ func (t *Times) equal(u *Times) bool {
 }
 
 // HasTimes reports whether the chunk's timestamps are a column apart from its values.
-func (c Chunk) HasTimes() bool { return c.Enc == Decimal && len(c.Data) > 0 }
+func (c Chunk) HasTimes() bool { return c.formAt() < len(c.Data) }
+
+// formAt is where the byte with the form of the times stands, before the times.
+func (c Chunk) formAt() int {
+	switch c.Enc {
+	case Decimal:
+		return 0
+	case Packed:
+		return 1
+	}
+	return math.MaxInt
+}
+
+// shared reports whether the data lacks the times.
+func (c Chunk) shared() bool { return c.HasTimes() && c.Data[c.formAt()]&15 == formShared }
 
 // AppendTimes appends the column of the chunk's timestamps, which must be one, to dst. Equal
 // timestamps give equal bytes.
@@ -91,10 +106,11 @@ func (c Chunk) AppendTimes(dst []byte) ([]byte, error) {
 
 // split returns the chunk's times, with their form, and what follows them.
 func (c Chunk) split() (form uint8, packed, rest []byte, err error) {
-	if len(c.Data) == 0 {
-		return 0, nil, nil, corruptf("%d samples in no bytes", c.Samples)
+	if !c.HasTimes() {
+		return 0, nil, nil, corruptf("%d samples in %d bytes", c.Samples, len(c.Data))
 	}
-	form, rest = c.Data[0]&15, c.Data[1:]
+	at := c.formAt()
+	form, rest = c.Data[at]&15, c.Data[at+1:]
 	switch form {
 	case formFlat:
 		return form, nil, rest, nil
@@ -114,14 +130,16 @@ func (c Chunk) split() (form uint8, packed, rest []byte, err error) {
 
 // appendData appends the chunk's data, with its times or without them, to dst.
 func (c Chunk) appendData(dst []byte, shared bool) ([]byte, error) {
-	if !c.HasTimes() || !shared && c.Data[0]&15 != formShared {
+	if !c.HasTimes() || !shared && !c.shared() {
 		return append(dst, c.Data...), nil
 	}
 	form, packed, rest, err := c.split()
 	if err != nil {
 		return dst, err
 	}
-	values := c.Data[0] &^ 15
+	at := c.formAt()
+	dst = append(dst, c.Data[:at]...)
+	values := c.Data[at] &^ 15
 	if shared {
 		return append(append(dst, values|formShared), rest...), nil
 	}
@@ -176,10 +194,7 @@ func regularTimes(ts []int64, packed []byte, t, span int64) error {
 	if step*(n-1) != span || len(packed) > 0 {
 		return corruptf("%d regular samples in %d ms and %d bytes", n, span, len(packed))
 	}
-	for i := range ts {
-		ts[i] = t
-		t += step
-	}
+	fillLine(ts, t, step)
 	return nil
 }
 
@@ -188,7 +203,7 @@ func (c Chunk) appendTimes(dst []int64) ([]int64, []byte, error) {
 	form, packed, rest, err := c.split()
 	switch {
 	case err != nil:
-	case c.Data[0]&15 == formShared:
+	case c.shared():
 		var ts []int64
 		ts, err = c.Times.decoded()
 		dst = append(dst, ts...)

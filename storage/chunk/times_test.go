@@ -112,7 +112,7 @@ func TestSharedTimesInUse(t *testing.T) {
 	mixed, err := chunk.Compact(nil, append(slices.Clone(shared), one...))
 	require.NoError(t, err)
 	requireSame(t, read(t, one), read(t, mixed))
-	xor, err := chunk.ToXOR(shared[0])
+	xor, err := chunk.ToLibrary(shared[0])
 	require.NoError(t, err)
 	requireSame(t, read(t, one), read(t, xor))
 	require.Greater(t, len(xor), 1)

@@ -110,6 +110,43 @@ func (r *columnReader) next(xs []int64) bool {
 	return true
 }
 
+// nextFloats sets the floats of the next block, which are as many as vs is long. Of deltas, which
+// most columns are, the sum and the float are made at once.
+// What xs is afterwards means nothing; it is as long as vs.
+func (r *columnReader) nextFloats(vs []float64, xs []int64, scale uint8) bool {
+	xs = xs[:len(vs)]
+	if r.form != formDelta || scale == bitsScale {
+		ok := r.next(xs)
+		unscale(vs, xs, scale)
+		return ok
+	}
+	if !r.unpack(xs) {
+		return false
+	}
+	x, divisor := r.x, r.divisor
+	switch {
+	case scale == 0:
+		for i := range vs {
+			x += xs[i] * divisor
+			vs[i] = float64(x)
+		}
+	case scale > timesScale:
+		f := tenths[scale-timesScale]
+		for i := range vs {
+			x += xs[i] * divisor
+			vs[i] = float64(x) * f
+		}
+	default:
+		f := tens[scale]
+		for i := range vs {
+			x += xs[i] * divisor
+			vs[i] = float64(x) / f
+		}
+	}
+	r.x = x
+	return true
+}
+
 // unpack reads a block.
 func (r *columnReader) unpack(xs []int64) bool {
 	if len(r.b) == 0 {
@@ -125,50 +162,68 @@ func (r *columnReader) unpack(xs []int64) bool {
 		r.base += change
 		r.b = r.b[k:]
 	}
-	width, patches := head&(withPatches-1), head&withPatches != 0
-	if width == sparse {
-		return r.unpackSparse(xs, patches)
+	patches := head&withPatches != 0
+	flags, width := uint8(0), head&(withPatches-1)
+	if width > maxWidth {
+		if flags = width - maxWidth; len(r.b) == 0 || flags&(withUnary|withSign) == withSign {
+			return false
+		}
+		width, r.b = r.b[0], r.b[1:]
 	}
-	return r.unpackDense(xs, uint(width), patches)
+	if flags&withoutZeros != 0 {
+		return r.unpackSparse(xs, width, flags, patches)
+	}
+	return r.unpackDense(xs, width, flags, patches)
 }
 
-func (r *columnReader) unpackDense(xs []int64, width uint, patches bool) bool {
+func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool) bool {
 	size := (len(xs)*int(width) + 7) / 8
 	if size > len(r.b) || width > maxWidth {
 		return false
 	}
+	base := r.base
+	if flags&withSign != 0 {
+		base = 0
+	}
 	if width == 0 {
-		base := r.base
 		for i := range xs {
 			xs[i] = base
 		}
 	} else {
-		unpackBits(xs, r.b, width, r.base)
+		unpackBits(xs, r.b, uint(width), base)
 		r.b = r.b[size:]
 	}
 	ok := true
-	if patches {
-		r.b, ok = patch(xs, r.b, width)
+	if flags&withUnary != 0 {
+		r.b, ok = addUnary(xs, r.b, uint(width))
+	}
+	if patches && ok {
+		r.b, ok = patch(xs, r.b, uint(width))
+	}
+	if flags&withSign != 0 {
+		base := r.base
+		for i, x := range xs {
+			xs[i] = base + (int64(uint64(x)>>1) ^ -(x & 1))
+		}
 	}
 	return ok
 }
 
-func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
+func (r *columnReader) unpackSparse(xs []int64, width, flags uint8, patches bool) bool {
 	size := (len(xs) + 7) / 8
-	if len(r.b) < 1+size {
+	if len(r.b) < size {
 		return false
 	}
 	var word [8]byte
-	copy(word[:], r.b[1:1+size])
+	copy(word[:], r.b[:size])
 	present := binary.LittleEndian.Uint64(word[:])
 	n := bits.OnesCount64(present)
 	if n == 0 || bits.Len64(present) > len(xs) {
 		return false
 	}
 	var moves [blockLen]int64
-	width := uint(r.b[0])
-	r.b = r.b[1+size:]
-	if !r.unpackDense(moves[:n], width, patches) {
+	r.b = r.b[size:]
+	if !r.unpackDense(moves[:n], width, flags, patches) {
 		return false
 	}
 	clear(xs)
@@ -182,6 +237,9 @@ func (r *columnReader) unpackSparse(xs []int64, patches bool) bool {
 // unpackBits sets xs to base plus integers of width bits, of which b has enough. Eight integers
 // begin with a whole byte again; as long as b has a word more, they need no look at its end.
 func unpackBits(xs []int64, b []byte, width uint, base int64) {
+	if unpackNarrow(xs, b, width, base) {
+		return
+	}
 	mask := uint64(1)<<(width&63) - 1
 	if width <= 8 {
 		for len(xs) >= 8 && len(b) >= 8 {
