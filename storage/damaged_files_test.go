@@ -46,7 +46,7 @@ func diskOf(t *testing.T, files map[string][]byte) *vfs.MemFS {
 		require.NoError(t, fs.MkdirAll(fs.PathDir(path), 0o755))
 		f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
 		require.NoError(t, err)
-		_, err = f.Write(b)
+		_, err = f.Write(slices.Clone(b)) // With invariants, MemFS spoils what it is given.
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
 	}
