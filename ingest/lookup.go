@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -12,9 +13,10 @@ import (
 type misses struct {
 	runs  []uint32        // to be looked up
 	set   []int           // per such run: its place in sets
-	sets  []series.Labels // as the storage may keep them, never reused
-	refs  []series.Ref    // per set
-	index map[string]int  // label bytes → place in sets
+	sets  []series.Labels // views of text
+	text  []byte
+	refs  []series.Ref               // per set
+	index map[series.Fingerprint]int // the place in sets of the first with the fingerprint
 	pairs []series.Pair
 }
 
@@ -23,6 +25,25 @@ func (m *misses) reset() {
 	clear(m.index)
 	clear(m.pairs[:cap(m.pairs)])
 	m.runs, m.set, m.sets, m.refs, m.pairs = m.runs[:0], m.set[:0], m.sets[:0], m.refs[:0], m.pairs[:0]
+	m.text = m.text[:0]
+}
+
+// place returns the place in sets of the label set that m.text ends in from an offset on.
+func (m *misses) place(from int) int {
+	set := series.Labels(m.text[from:len(m.text):len(m.text)])
+	fp := set.Fingerprint()
+	at, ok := m.index[fp]
+	for ; ok && at < len(m.sets); at++ { // One step, unless fingerprints collide.
+		if bytes.Equal(m.sets[at], set) {
+			m.text = m.text[:from]
+			return at
+		}
+	}
+	if !ok {
+		m.index[fp] = len(m.sets)
+	}
+	m.sets = append(m.sets, set)
+	return len(m.sets) - 1
 }
 
 // resolve finds or creates the series of all runs without a reference. Those that are refused keep
@@ -31,7 +52,7 @@ func (w *Writer) resolve(ctx context.Context, b *Batch, s *scratch, age uint32) 
 	m := &s.miss
 	m.reset()
 	if m.index == nil {
-		m.index = make(map[string]int)
+		m.index = make(map[series.Fingerprint]int)
 	}
 	lim := w.opts.Guard.LabelLimits()
 	for i := range b.Runs {
@@ -83,26 +104,14 @@ func (w *Writer) read(b *Batch, s *scratch, i int, lim LabelLimits) {
 		})
 		return
 	}
-	set, err := series.FromPairs(make(series.Labels, 0, pairBytes(m.pairs)), m.pairs)
-	if err != nil { // checkLabels has seen to what FromPairs minds.
-		panic(fmt.Sprintf("canonical labels: %s", err))
-	}
-	at, ok := m.index[string(set)]
-	if !ok {
-		at = len(m.sets)
-		m.sets = append(m.sets, set)
-		m.index[string(set)] = at
+	from := len(m.text)
+	for _, p := range m.pairs { // They are sorted, and no name comes twice: see checkLabels.
+		if len(p.Value) > 0 {
+			m.text = series.AppendPair(m.text, p.Name, p.Value)
+		}
 	}
 	m.runs = append(m.runs, uint32(i))
-	m.set = append(m.set, at)
-}
-
-func pairBytes(pairs []series.Pair) int {
-	n := 0
-	for _, p := range pairs {
-		n += len(p.Name) + len(p.Value) + 4 // Two lengths, mostly of one byte.
-	}
-	return n
+	m.set = append(m.set, m.place(from))
 }
 
 // refer asks the storage for the references of all sets, and the guard about those that are new.

@@ -17,6 +17,7 @@ import (
 // Store is what the Writer asks of the storage.
 type Store interface {
 	// Refs appends to dst the reference of each label set, creating the series that are missing.
+	// Neither it nor Find keeps anything of sets.
 	Refs(ctx context.Context, dst []series.Ref, sets []series.Labels) ([]series.Ref, error)
 	// Find is Refs without creating: zero stands for a label set that is not there.
 	Find(dst []series.Ref, sets []series.Labels) []series.Ref
@@ -159,8 +160,11 @@ func (s *scratch) begin(runs int, bounds bounds) {
 	s.bounds = bounds
 }
 
-// maxPooledRuns bounds the scratch space that is kept for later.
-const maxPooledRuns = 1 << 16
+// The scratch space that is kept for later is bounded.
+const (
+	maxPooledRuns = 1 << 16
+	maxPooledText = 1 << 20
+)
 
 func (w *Writer) put(s *scratch) {
 	s.result = Result{}
@@ -168,7 +172,8 @@ func (w *Writer) put(s *scratch) {
 	clear(s.frame.Exemplars)
 	s.frame = blank(&s.frame)
 	s.miss.reset()
-	if cap(s.refs) <= maxPooledRuns && cap(s.frame.Refs) <= maxPooledRuns && cap(s.own.floats) <= maxPooledRuns && cap(s.frame.Histograms) <= maxPooledRuns {
+	if cap(s.refs) <= maxPooledRuns && cap(s.frame.Refs) <= maxPooledRuns && cap(s.own.floats) <= maxPooledRuns &&
+		cap(s.frame.Histograms) <= maxPooledRuns && cap(s.miss.text) <= maxPooledText {
 		w.scratch.Put(s)
 	}
 }

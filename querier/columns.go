@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	promstorage "github.com/prometheus/prometheus/storage"
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/merge"
@@ -26,7 +25,6 @@ import (
 // marker. So promql finds a value at exactly the steps that have one, however long it looks back.
 type vectorizer struct {
 	source *queryable
-	owner  bool // of the source's account
 	mode   eval.Mode
 	query  promql.Query
 	// What to add to promql's statistics, which are of the series that were put in.
@@ -34,19 +32,13 @@ type vectorizer struct {
 }
 
 // columnar returns what evaluates parts of a query of the source over columns, nil when that is not
-// wanted or not possible. The query is to read from the source of the vectorizer.
-func (e *Engine) columnar(source promstorage.Queryable, opts promql.QueryOpts) *vectorizer {
-	q, ok := source.(*queryable)
-	if !ok || e.opts.Plain || opts != nil && opts.EnablePerStepStats() && e.opts.has(featurePerStepStats) {
+// wanted or not possible.
+func (e *Engine) columnar(source *queryable, opts promql.QueryOpts) *vectorizer {
+	if e.opts.Plain || opts != nil && opts.EnablePerStepStats() && e.opts.has(featurePerStepStats) {
 		return nil // Only promql counts samples by step.
 	}
-	own := *q
-	own.computed = map[*labels.Matcher]*eval.Result{}
-	v := &vectorizer{source: &own, mode: e.mode(opts)}
-	if own.account == nil {
-		own.account, v.owner = q.engine.memory.account(q.engine.opts.MaxQueryBytes), true
-	}
-	return v
+	source.computed, source.selected = map[*labels.Matcher]*eval.Result{}, map[*labels.Matcher]*selected{}
+	return &vectorizer{source: source, mode: e.mode(opts)}
 }
 
 func (e *Engine) mode(opts promql.QueryOpts) eval.Mode {
@@ -130,42 +122,60 @@ func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, 
 	}, nil
 }
 
-// evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept.
-func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (res *eval.Result, err error) {
-	e, account := v.source.engine, v.source.account
-	name := selectorText(x.Matchers())
-	var bytes, count atomic.Int64
-	p.Take = func(n int64) error {
-		err := account.take(n, name)
-		if err == nil {
-			bytes.Add(n)
-		}
-		return err
-	}
+// evaluate reads the series and evaluates x. Of the bytes taken only those of the result are kept,
+// or those of the selection where it is left to promql.
+func (v *vectorizer) evaluate(ctx context.Context, x *eval.Expr, p eval.Params) (*eval.Result, error) {
+	e, ms := v.source.engine, x.Matchers()
+	name := selectorText(ms)
+	read, work := tally{account: v.source.account, what: name}, tally{account: v.source.account, what: name}
+	var count int64
+	p.Take = work.take
 	p.Hold = func(s chunk.Series) error {
-		count.Add(1)
+		count++
 		return v.hold(s, name)
 	}
-	defer func() {
-		if err != nil {
-			account.give(bytes.Load(), count.Load()) // The series are going to be counted by promql's reading.
-			return
-		}
-		account.give(bytes.Load()-computedBytes(res), 0)
-	}()
-	sel := series.Selector{Matchers: x.Matchers(), Take: p.Take}
+	sel := series.Selector{Matchers: ms, Take: read.take}
 	sel.Mint, sel.Maxt = x.Times(p.Grid, p.Lookback)
-	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: sel.Matchers, Mint: sel.Mint, Maxt: sel.Maxt}, e.view), sel)
+	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, e.view), sel)
 	if err != nil {
 		return nil, e.storageError(err)
 	}
-	set := merge.Sets(sets)
-	res, err = x.Run(ctx, set, p)
+	set := &recorder{SeriesSet: merge.Sets(sets)}
+	res, err := x.Run(ctx, set, p)
+	if errors.Is(err, eval.ErrFallback) && len(ms) > 0 {
+		// The series are going to be counted by promql's reading.
+		work.give(count)
+		v.source.selected[ms[0]] = &selected{set: set.again(), mint: sel.Mint, maxt: sel.Maxt}
+		return nil, err
+	}
 	if closeErr := set.Close(); err == nil {
 		err = closeErr
 	}
+	if err == nil {
+		err = v.source.account.Take(computedBytes(res), name)
+	}
+	read.give(0)
+	work.give(0)
 	return res, err
 }
+
+// tally takes bytes from an account and remembers how many.
+type tally struct {
+	account *Account
+	what    string
+	bytes   atomic.Int64
+}
+
+func (t *tally) take(n int64) error {
+	err := t.account.Take(n, t.what)
+	if err == nil {
+		t.bytes.Add(n)
+	}
+	return err
+}
+
+// give returns all that was taken, and so many series.
+func (t *tally) give(series int64) { t.account.give(t.bytes.Swap(0), series) }
 
 // hold counts a series that was read.
 func (v *vectorizer) hold(s chunk.Series, selector string) error {
@@ -182,22 +192,23 @@ func (v *vectorizer) hold(s chunk.Series, selector string) error {
 	return nil
 }
 
-// computedBytes is what a result takes, with the points that promql makes of it.
+// computedBytes is what a result takes.
 func computedBytes(r *eval.Result) int64 {
+	const header = 64
 	n := int64(0)
 	for _, s := range r.Series {
-		n += seriesBytes + 2*int64(len(s.Labels)) + int64(len(s.Values))*(8+pointBytes)
+		n += header + int64(len(s.Labels)) + 8*int64(len(s.Values))
 	}
 	return n
 }
 
-// finish completes the statistics once promql is done, and gives back what nobody else would.
+// finish completes the statistics once promql is done, and closes what it never came to read.
 func (v *vectorizer) finish() {
 	if v == nil {
 		return
 	}
-	if v.owner {
-		v.source.account.close()
+	for _, s := range v.source.selected {
+		_ = s.set.Close() // Nobody has read it.
 	}
 	if s := v.query.Stats(); s != nil && s.Samples != nil {
 		s.Samples.TotalSamples += v.samples

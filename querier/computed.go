@@ -13,17 +13,23 @@ import (
 // computedSet gives what was computed to promql as series.
 type computedSet struct {
 	result  *eval.Result
+	hold    func(*eval.Series) error // called before a series is handed out
 	next    int
 	builder labels.ScratchBuilder
+	err     error
 }
 
-func newComputedSet(r *eval.Result) *computedSet {
-	return &computedSet{result: r, builder: labels.NewScratchBuilder(8)}
+func newComputedSet(r *eval.Result, hold func(*eval.Series) error) *computedSet {
+	return &computedSet{result: r, hold: hold, builder: labels.NewScratchBuilder(8)}
 }
 
 func (s *computedSet) Next() bool {
 	s.next++
-	return s.next <= len(s.result.Series)
+	if s.err != nil || s.next > len(s.result.Series) {
+		return false
+	}
+	s.err = s.hold(&s.result.Series[s.next-1])
+	return s.err == nil
 }
 
 func (s *computedSet) At() promstorage.Series {
@@ -31,7 +37,7 @@ func (s *computedSet) At() promstorage.Series {
 	return &computedSeries{labels: c.Labels.Labels(&s.builder), values: c.Values, grid: s.result.Grid}
 }
 
-func (s *computedSet) Err() error                        { return nil }
+func (s *computedSet) Err() error                        { return s.err }
 func (s *computedSet) Warnings() annotations.Annotations { return s.result.Annotations }
 
 type computedSeries struct {

@@ -27,8 +27,10 @@
 //   - its steps: points of a range query, and evaluation steps of its subqueries, computed from
 //     the parsed expression before anything is evaluated;
 //   - its turn: a bounded number of queries run and a bounded number wait;
-//   - its series, bytes and samples while it runs. Bytes are taken from the query's budget and
-//     from the node's before they are held, and given back when the query ends;
+//   - its series, bytes and samples while it runs. Bytes are taken from the query's account and
+//     from the node's before they are held, and given back when the query ends. promql asks nobody,
+//     so that what it will make of a series is taken with the series: the weight of its selector;
+//   - the memory of the process. When it runs short, the query that holds most is ended;
 //   - its time, queueing included. The context is looked at while selecting, merging and iterating.
 //
 // An error that a limit causes is a LimitError; it names the limit and the key that sets it.

@@ -28,7 +28,9 @@ type Engine struct {
 	fanout  *fanout.Fanout
 	local   *leaf.Leaf
 	memory  pool
-	gate    *gate
+	gate    *gate // of queries
+	lookups *gate // of all else that reads
+	watch   *watch
 	active  *activeFile
 	metrics *metrics
 }
@@ -57,7 +59,9 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 	}
 	e.metrics = newMetrics(opts.Registerer, e)
 	e.memory = pool{max: opts.MaxBytes, metrics: e.metrics}
+	e.watch = newWatch(opts.MaxMemory, e.metrics)
 	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
+	e.lookups = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.fanout = &fanout.Fanout{Reach: func(plan.Node) (leaf.Store, error) { return e.local, nil }}
 	e.promql = promql.NewEngine(promql.EngineOpts{
 		Logger:                   opts.Logger,
@@ -86,7 +90,10 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 }
 
 // Close forgets the queries that are running; there should be none.
-func (e *Engine) Close() error { return errors.Join(e.active.close(), e.promql.Close()) }
+func (e *Engine) Close() error {
+	e.watch.close()
+	return errors.Join(e.active.close(), e.promql.Close())
+}
 
 // QueryOptions of one query. The zero value is the engine's own options.
 type QueryOptions struct {
@@ -143,26 +150,28 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 	}
 	built, err := build(own, promql.NewPrometheusQueryOpts(opts.PerStepStats, opts.LookbackDelta, opts.UseStartTimestamps))
 	if err != nil {
+		own.account.Close()
 		e.metrics.observe(k, err, begin)
 		return nil, err
 	}
 	q := built.(*query)
-	q.account = own.account
 	if opts.Timeout > 0 {
 		q.timeout = min(q.timeout, opts.Timeout)
 	}
-	if err := own.account.take(q.steps*stepBytes, "the steps of its subqueries"); err != nil {
+	if err := own.account.Take(q.steps*stepBytes, "the steps of its subqueries"); err != nil {
 		e.metrics.observe(k, err, begin)
 		q.Close()
 		return nil, err
 	}
 	res := q.Exec(ctx)
+	if res.Err == nil {
+		res.Err = own.account.settle(resultBytes(res.Value), "its result")
+	}
 	e.metrics.observe(k, res.Err, begin)
 	if res.Err != nil {
 		q.Close()
 		return nil, res.Err
 	}
-	own.account.resize(resultBytes(res.Value))
 	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), query: q}, nil
 }
 
@@ -191,25 +200,34 @@ func (e *Engine) NewRangeQuery(ctx context.Context, q promstorage.Queryable, opt
 func (e *Engine) prepare(expr string, source promstorage.Queryable, opts promql.QueryOpts,
 	build func(promstorage.Queryable) (promql.Query, error),
 ) (promql.Query, error) {
-	if err := e.scan(expr); err != nil {
+	cost, err := e.scan(expr)
+	if err != nil {
 		return nil, err
 	}
 	if err := e.active.refuse(expr, time.Now()); err != nil {
 		return nil, err
 	}
-	columns := e.columnar(source, opts)
-	if columns != nil {
-		source = columns.source
+	q := &query{engine: e, text: expr, timeout: e.opts.Timeout}
+	if shared, ok := source.(*queryable); ok {
+		own := *shared
+		if own.account == nil {
+			own.account, q.owner = e.memory.account(e.opts.MaxQueryBytes), true
+		}
+		q.source, source = &own, &own
+		q.columns = e.columnar(&own, opts)
+		if err := own.account.Take(cost, textName); err != nil {
+			own.account.Close()
+			return nil, err
+		}
 	}
-	built, err := build(source)
-	if err != nil {
+	if q.Query, err = build(source); err != nil {
+		q.giveBack()
 		return nil, &Error{Kind: BadData, Err: err}
 	}
-	if columns != nil {
-		columns.query = built
+	if q.columns != nil {
+		q.columns.query = q.Query
 	}
-	q := &query{Query: built, engine: e, text: expr, timeout: e.opts.Timeout, columns: columns}
-	if q.steps, err = e.checkTree(built.Statement()); err != nil {
+	if q.steps, err = e.checkTree(q.Statement()); err != nil {
 		q.Close()
 		return nil, err
 	}
@@ -234,36 +252,42 @@ func (e *Engine) checkWindow(w Window) error {
 func (e *Engine) subqueryStep() time.Duration { return max(e.opts.SubqueryStep(), time.Millisecond) }
 
 // ParseExpr parses an expression within the limits on its text.
-func (e *Engine) ParseExpr(text string) (parser.Expr, error) {
-	if err := e.scan(text); err != nil {
-		return nil, err
-	}
-	expr, err := e.parser.ParseExpr(text)
-	if err != nil {
-		return nil, &Error{Kind: BadData, Err: err}
-	}
-	return expr, nil
+func (e *Engine) ParseExpr(ctx context.Context, text string) (parser.Expr, error) {
+	return parse(ctx, e, text, e.parser.ParseExpr)
 }
 
 // ParseSelector parses a selector such as up{job="x"} within the limits on its text.
-func (e *Engine) ParseSelector(text string) ([]*labels.Matcher, error) {
-	if err := e.scan(text); err != nil {
-		return nil, err
+func (e *Engine) ParseSelector(ctx context.Context, text string) ([]*labels.Matcher, error) {
+	return parse(ctx, e, text, e.parser.ParseMetricSelector)
+}
+
+// textName is what a query's text is called where it takes too many bytes.
+const textName = "its text"
+
+func parse[T any](ctx context.Context, e *Engine, text string, do func(string) (T, error)) (parsed T, err error) {
+	cost, err := e.scan(text)
+	if err == nil {
+		err = AccountOf(ctx).Take(cost, textName)
 	}
-	ms, err := e.parser.ParseMetricSelector(text)
 	if err != nil {
-		return nil, &Error{Kind: BadData, Err: err}
+		return parsed, err
 	}
-	return ms, nil
+	if parsed, err = do(text); err != nil {
+		err = &Error{Kind: BadData, Err: err}
+	}
+	return parsed, err
 }
 
 // NewMatcher makes a matcher within the limits on regular expressions.
-func (e *Engine) NewMatcher(t labels.MatchType, name, value string) (*labels.Matcher, error) {
+func (e *Engine) NewMatcher(ctx context.Context, t labels.MatchType, name, value string) (*labels.Matcher, error) {
+	budget := e.newRegexBudget()
 	if t == labels.MatchRegexp || t == labels.MatchNotRegexp {
-		budget := e.newRegexBudget()
 		if err := budget.spend(value); err != nil {
 			return nil, err
 		}
+	}
+	if err := AccountOf(ctx).Take(budget.bytes(len(value)), textName); err != nil {
+		return nil, err
 	}
 	m, err := labels.NewMatcher(t, name, value)
 	if err != nil {
@@ -282,7 +306,15 @@ func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*label
 	if err != nil {
 		return nil, fmt.Errorf("select exemplars: %w", err)
 	}
-	return found, nil
+	const exemplarBytes = 64
+	bytes := int64(0)
+	for _, s := range found { // The store keeps so few of them that they may be counted now.
+		bytes += seriesBytes + 2*int64(len(s.Labels))
+		for _, x := range s.Exemplars {
+			bytes += exemplarBytes + int64(len(x.Labels))
+		}
+	}
+	return found, AccountOf(ctx).Take(bytes, "exemplars")
 }
 
 // Metadata returns what is known of each metric family.

@@ -38,7 +38,7 @@ func TestInstantAndRange(t *testing.T) {
 
 	require.EqualValues(t, 1, testutil.ToFloat64(e.metrics.queries.WithLabelValues("instant", "ok")))
 	require.EqualValues(t, 6, testutil.ToFloat64(e.metrics.series))
-	_, err = e.ParseExpr(strings.Repeat("(", 2000))
+	_, err = e.ParseExpr(context.Background(), strings.Repeat("(", 2000))
 	requireLimit(t, err, BadData, limitDepth)
 	require.EqualValues(t, 1, testutil.ToFloat64(e.metrics.limits.WithLabelValues("max_depth")))
 	lint, err := testutil.GatherAndLint(reg)

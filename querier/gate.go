@@ -44,6 +44,21 @@ func (g *gate) enter(ctx context.Context) (slot int, err error) {
 	}
 }
 
+// Turn waits for the turn of a request that reads but is no query: of label names, of series. The
+// context it returns ends when the request has taken as long as a query may; done ends the turn.
+func (e *Engine) Turn(ctx context.Context) (_ context.Context, done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+	slot, err := e.lookups.enter(ctx)
+	if err != nil {
+		cancel()
+		return nil, nil, e.explain(err)
+	}
+	return ctx, func() {
+		cancel()
+		e.lookups.leave(slot)
+	}, nil
+}
+
 func (g *gate) leave(slot int) { g.free <- slot }
 
 func (g *gate) running() int { return g.slots - len(g.free) }

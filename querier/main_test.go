@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // holds are asked for, as a store does.
 type fakeStore struct {
 	series, samples int
+	histograms      bool // in place of floats
 	onSelect        func(ctx context.Context, sel series.Selector) error
 }
 
@@ -34,7 +36,11 @@ func (f *fakeStore) Select(ctx context.Context, sel series.Selector) (chunk.Seri
 	}
 	var b chunk.Builder
 	for i := range f.samples {
-		if err := b.Append(series.Sample{T: int64(i) * 15_000, V: float64(i)}); err != nil {
+		s := series.Sample{T: int64(i) * 15_000, V: float64(i)}
+		if f.histograms {
+			s.FH = &histogram.FloatHistogram{Count: s.V, Sum: s.V, ZeroCount: s.V}
+		}
+		if err := b.Append(s); err != nil {
 			return nil, err
 		}
 	}

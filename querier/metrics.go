@@ -34,6 +34,14 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 		Help: "Queries that wait for their turn.",
 	}, func() float64 { return float64(e.gate.queued.Load()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "barograph_querier_running_lookups",
+		Help: "Requests for series, labels and the like that are being answered.",
+	}, func() float64 { return float64(e.lookups.running()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "barograph_querier_queued_lookups",
+		Help: "Requests for series, labels and the like that wait for their turn.",
+	}, func() float64 { return float64(e.lookups.queued.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "barograph_querier_held_bytes",
 		Help: "Bytes that queries hold, of query.max_bytes.",
 	}, func() float64 { return float64(e.memory.used.Load()) })

@@ -3,6 +3,7 @@ package querier
 import (
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -26,20 +27,25 @@ type Options struct {
 
 	// Timeout of a query, the wait for its turn included. Default 2m.
 	Timeout time.Duration
-	// MaxConcurrency is how many queries run at a time. Default 20.
+	// MaxConcurrency is how many queries run at a time. Default twice the cores, at least 4 and at
+	// most 20: more would not be faster, and writes would wait for them.
 	MaxConcurrency int
 	// MaxQueued is how many queries wait for their turn; more are refused. Default 200.
 	MaxQueued int
 
-	// MaxSamples is how many samples a query may hold at a time. Default 50,000,000.
+	// MaxSamples is how many samples a query may hold at a time. Default 50,000,000, or as many as
+	// MaxQueryBytes have room for.
 	MaxSamples int
 	// MaxSeries is how many series the selectors of a query may match together. Default 1,000,000.
 	MaxSeries int
-	// MaxQueryBytes is how many bytes a query may hold: labels and chunks read, and the points
-	// that its selectors are going to be evaluated to. Default 1 GiB.
+	// MaxQueryBytes is how many bytes a query may hold, or another request that reads: its text,
+	// labels and chunks, and all that they are going to be evaluated to. Default 1 GiB.
 	MaxQueryBytes int64
-	// MaxBytes is the same for all queries of the node together. Default 2 GiB.
+	// MaxBytes is the same for all requests of the node together. Default 2 GiB.
 	MaxBytes int64
+	// MaxMemory is how much memory may be in use in the whole process before the query that holds
+	// most is ended. Default: no limit.
+	MaxMemory int64
 
 	// MaxLength is the length of a query's text in bytes. Default 1 MiB.
 	MaxLength int
@@ -111,10 +117,10 @@ func limitDefault[T int | int64](v *T, def T) {
 
 // EnsureDefaults sets what is not set.
 func (o *Options) EnsureDefaults() {
-	limitDefault(&o.MaxSamples, 50_000_000)
-	limitDefault(&o.MaxSeries, 1_000_000)
 	limitDefault(&o.MaxQueryBytes, 1<<30)
 	limitDefault(&o.MaxBytes, 2<<30)
+	limitDefault(&o.MaxSamples, int(min(o.MaxQueryBytes/pointBytes, 50_000_000)))
+	limitDefault(&o.MaxSeries, 1_000_000)
 	limitDefault(&o.MaxLength, 1<<20)
 	limitDefault(&o.MaxDepth, 1000)
 	limitDefault(&o.MaxRegexLength, 256<<10)
@@ -123,7 +129,7 @@ func (o *Options) EnsureDefaults() {
 	limitDefault(&o.MaxSubquerySteps, 1_000_000)
 	limitDefault(&o.MaxSubqueryPoints, 1_000_000_000)
 	if o.MaxConcurrency == 0 {
-		o.MaxConcurrency = 20
+		o.MaxConcurrency = min(max(2*runtime.GOMAXPROCS(0), 4), 20)
 	}
 	if o.MaxQueued == 0 {
 		o.MaxQueued = 200
@@ -174,6 +180,7 @@ const (
 	limitSeries      limitName = "max_series"
 	limitQueryBytes  limitName = "max_query_bytes"
 	limitBytes       limitName = "max_bytes"
+	limitMemory      limitName = "max_memory"
 	limitTimeout     limitName = "timeout"
 )
 

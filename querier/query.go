@@ -17,7 +17,8 @@ type query struct {
 	text    string
 	timeout time.Duration
 	steps   int64       // of its subqueries
-	account *account    // nil when the Queryable is not ours, or keeps its own
+	source  *queryable  // nil when it is not ours
+	owner   bool        // of the source's account
 	columns *vectorizer // nil when all is left to promql
 }
 
@@ -33,19 +34,44 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	defer e.gate.leave(slot)
 	e.active.begin(slot, q.text, time.Now())
 	defer e.active.end(slot)
-	defer q.columns.finish()
-	if err := q.columns.rewrite(ctx); err != nil {
-		return &promql.Result{Err: e.explain(err)}
+	if q.source != nil {
+		var leave func()
+		ctx, leave = e.watch.enter(ctx, q.source.account)
+		defer leave()
 	}
-	res := q.Query.Exec(ctx)
+	res := q.evaluate(ctx)
+	if cause := context.Cause(ctx); res.Err != nil && cause != nil && !errors.Is(ctx.Err(), cause) {
+		res.Err = cause // Why it was cancelled.
+	}
 	res.Err = e.explain(res.Err)
 	return res
+}
+
+func (q *query) evaluate(ctx context.Context) *promql.Result {
+	defer q.columns.finish()
+	if q.owner {
+		defer q.source.account.Close()
+	}
+	if err := q.columns.rewrite(ctx); err != nil {
+		return &promql.Result{Err: err}
+	}
+	if s, ok := q.Statement().(*parser.EvalStmt); ok && q.source != nil {
+		grid, _ := gridOf(s)
+		q.source.weights = weigh(s.Expr, grid.Steps)
+	}
+	return q.Query.Exec(ctx)
 }
 
 // Close gives the query's memory back.
 func (q *query) Close() {
 	q.Query.Close()
-	q.account.close()
+	q.giveBack()
+}
+
+func (q *query) giveBack() {
+	if q.source != nil {
+		q.source.account.Close()
+	}
 }
 
 // explain gives the errors of promql their kinds, and names the limits that caused them.
@@ -71,7 +97,8 @@ func (e *Engine) explain(err error) error {
 }
 
 const (
-	pointBytes = 16 // what a point of a float takes in memory
+	pointBytes     = 16  // what a point of a float takes in memory
+	histogramBytes = 512 // the same of a native histogram, of some 40 buckets
 	// stepBytes is what a step of a subquery takes beside the points of its series: promql keeps
 	// statistics of each step, and grows what it computes by copying. Measured.
 	stepBytes = 160

@@ -22,12 +22,17 @@ import (
 type queryable struct {
 	engine *Engine
 	// account of the query that asks; nil gives each querier its own.
-	account *account
+	account *Account
 	// lookback of the query that asks; 0 when nothing is going to be evaluated.
 	lookback time.Duration
 	// computed are the parts of the query that are evaluated already, by the one matcher of the
 	// selector in their place. It is the pointer that counts: no text of a query can ask for them.
 	computed map[*labels.Matcher]*eval.Result
+	// selected are the series of selectors that were read for a part of the query which could not be
+	// computed. They are found as computed is, and handed out once.
+	selected map[*labels.Matcher]*selected
+	// weights of the query's selectors, found in the same way.
+	weights map[*labels.Matcher]*weight
 }
 
 // Querier reads samples.
@@ -41,13 +46,9 @@ func (q *queryable) ChunkQuerier(mint, maxt int64) (promstorage.ChunkQuerier, er
 }
 
 func (q *queryable) labelQuerier(mint, maxt int64) *labelQuerier {
-	l := &labelQuerier{
-		engine: q.engine, account: q.account, lookback: q.lookback.Milliseconds(),
-		computed: q.computed, mint: mint, maxt: maxt,
-	}
+	l := &labelQuerier{queryable: *q, mint: mint, maxt: maxt}
 	if l.account == nil {
-		l.account = q.engine.memory.account(q.engine.opts.MaxQueryBytes)
-		l.owner = true
+		l.account, l.owner = q.engine.memory.account(q.engine.opts.MaxQueryBytes), true
 	}
 	return l
 }
@@ -55,11 +56,8 @@ func (q *queryable) labelQuerier(mint, maxt int64) *labelQuerier {
 // labelQuerier is the common part of both kinds of queriers. As Prometheus asks for, one goroutine
 // uses it at a time.
 type labelQuerier struct {
-	engine     *Engine
-	account    *account
+	queryable
 	owner      bool // of the account
-	lookback   int64
-	computed   map[*labels.Matcher]*eval.Result
 	mint, maxt int64
 	sets       []chunk.SeriesSet // to be closed
 }
@@ -71,7 +69,11 @@ type chunkQuerier struct{ *labelQuerier }
 // Select reads the series that match once the set is asked for the first.
 func (q *querier) Select(ctx context.Context, sorted bool, hints *promstorage.SelectHints, ms ...*labels.Matcher) promstorage.SeriesSet {
 	if len(ms) == 1 && q.computed[ms[0]] != nil {
-		return newComputedSet(q.computed[ms[0]])
+		w, r := q.weight(ms), q.computed[ms[0]]
+		return newComputedSet(r, func(s *eval.Series) error {
+			steps := int64(r.Grid.Steps)
+			return q.account.Take(w.of(len(s.Labels), steps, steps, pointBytes), "a part of it that was computed")
+		})
 	}
 	return &lazySet{open: func() promstorage.SeriesSet {
 		set, opts, err := q.read(ctx, sorted, hints, ms)
@@ -102,7 +104,14 @@ func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage
 		Mint: hints.Start, Maxt: hints.End, Matchers: ms,
 		SkipChunks: hints.Func == "series",
 		Limit:      hints.Limit,
-		Take:       func(n int64) error { return q.account.take(n, name) },
+		Take:       func(n int64) error { return q.account.Take(n, name) },
+	}
+	if len(ms) > 0 && q.selected[ms[0]].covers(hints) {
+		set := q.selected[ms[0]].set
+		delete(q.selected, ms[0])
+		q.sets = append(q.sets, set)
+		opts.Hold = func(s chunk.Series) error { return q.hold(s, hints, ms, name) }
+		return set, opts, nil
 	}
 	p := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, q.engine.view)
 	sets, err := q.engine.fanout.Select(ctx, p, sel)
@@ -111,26 +120,46 @@ func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage
 	}
 	set := merge.Sets(sets)
 	q.sets = append(q.sets, set)
-	opts.Hold = func(s chunk.Series) error { return q.hold(s, hints, name) }
+	opts.Hold = func(s chunk.Series) error { return q.hold(s, hints, ms, name) }
 	return set, opts, nil
 }
 
-// seriesBytes is what a series costs beside its labels and chunks, all forms of it together.
-const seriesBytes = 256
-
-// hold counts a series before it is handed on, with the points it may be evaluated to.
-func (q *labelQuerier) hold(s chunk.Series, hints *promstorage.SelectHints, selector string) error {
+// hold counts a series before it is handed on, with all that it is going to be evaluated to.
+func (q *labelQuerier) hold(s chunk.Series, hints *promstorage.SelectHints, ms []*labels.Matcher, selector string) error {
 	if err := q.account.count(q.engine.opts.MaxSeries, selector); err != nil {
 		return err
 	}
-	bytes := 0
+	bytes, samples, size := 0, 0, int64(pointBytes)
 	for _, c := range s.Chunks {
 		bytes += len(c.Data)
+		samples += c.Samples
+		if isHistogram(c.Enc) {
+			size = histogramBytes
+		}
 	}
 	q.engine.metrics.series.Inc()
 	q.engine.metrics.bytes.Add(float64(bytes))
-	n := int64(seriesBytes+2*len(s.Labels)) + points(s.Chunks, hints, q.lookback)*pointBytes
-	return q.account.take(n, selector)
+	w := q.weight(ms)
+	n, steps := points(s.Chunks, hints, q.lookback.Milliseconds()), int64(1)
+	if hints.Step > 0 {
+		steps = (hints.End-hints.Start)/hints.Step + 1
+	}
+	if w.raw {
+		n = int64(samples)
+	}
+	return q.account.Take(w.of(len(s.Labels), n, steps, size), selector)
+}
+
+func isHistogram(e chunk.Encoding) bool {
+	return e != chunk.XOR && e != chunk.XOR2 && e != chunk.Decimal
+}
+
+// weight is that of a selector, by its matchers.
+func (q *queryable) weight(ms []*labels.Matcher) *weight {
+	if len(ms) > 0 && q.weights[ms[0]] != nil {
+		return q.weights[ms[0]]
+	}
+	return newWeight()
 }
 
 // points is at how many steps a series with these chunks has a value.
@@ -167,7 +196,7 @@ func (q *labelQuerier) labelPlan(hints *promstorage.LabelHints, ms []*labels.Mat
 	name := selectorText(ms)
 	sel := series.Selector{
 		Mint: q.mint, Maxt: q.maxt, Matchers: ms,
-		Take: func(n int64) error { return q.account.take(n, name) },
+		Take: func(n int64) error { return q.account.Take(n, name) },
 	}
 	if hints != nil {
 		sel.Limit = hints.Limit
@@ -190,7 +219,7 @@ func (q *labelQuerier) Close() error {
 	}
 	q.sets = nil
 	if q.owner {
-		q.account.close()
+		q.account.Close()
 	}
 	return errors.Join(errs...)
 }

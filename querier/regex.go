@@ -32,6 +32,18 @@ func (b *regexBudget) spend(v string) error {
 	return nil
 }
 
+// What a query takes once it is parsed, of each byte of its text and of each instruction of its
+// regular expressions. Measured with TestLargestQueries.
+const (
+	textBytes        = 100
+	instructionBytes = 256
+)
+
+// bytes is about what a text of this length and the regular expressions in it take.
+func (b *regexBudget) bytes(length int) int64 {
+	return int64(length)*textBytes + int64(b.size)*instructionBytes
+}
+
 // regexSize is about how many instructions v compiles to. Alternatives that are plain text are
 // looked up in a table instead, and cost one each.
 func regexSize(v string, limit int) int {

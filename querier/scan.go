@@ -17,12 +17,15 @@ import (
 // in it. That counts a+b+c as deep as it will be (operators lean to one side), and a*b+c*d too
 // deep by little. It may take text for deeper than it is, never for less deep. What it can't make
 // sense of it skips: the parser says what is wrong there.
-func (e *Engine) scan(text string) error {
+//
+// It returns how many bytes the parsed query will take.
+func (e *Engine) scan(text string) (int64, error) {
 	if limit := e.opts.MaxLength; len(text) > limit {
-		return e.metrics.limited(BadData, limitLength, int64(limit), "the query is %d bytes long", len(text))
+		return 0, e.metrics.limited(BadData, limitLength, int64(limit), "the query is %d bytes long", len(text))
 	}
 	s := scanner{text: text, maxDepth: e.opts.MaxDepth, metrics: e.metrics, regexes: e.newRegexBudget()}
-	return s.run()
+	err := s.run()
+	return s.regexes.bytes(len(text)), err
 }
 
 type scanner struct {

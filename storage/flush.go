@@ -11,6 +11,7 @@ import (
 	"github.com/barograph-db/barograph/storage/block"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // maxTime as the bound of a flush takes everything.
@@ -184,45 +185,80 @@ func (db *DB) cut() (uint64, error) {
 	return segment, nil
 }
 
-// build sorts the flushed series into a builder for each slot.
-func (db *DB) build(f flushed, m mark) ([]*block.Builder, error) {
+// flushBits: series go from the head into parts by 1<<flushBits ranges of shards, so that what is
+// encoded is in memory for one range at a time.
+const flushBits = 3
+
+// build puts the flushed series into a builder for each slot.
+func (db *DB) build(f flushed, m mark) (_ []*block.Builder, err error) {
 	seq := db.maintenance.nextSeq
 	db.maintenance.nextSeq++
-	slot := db.opts.Slot.Milliseconds()
 	builders := map[int64]*block.Builder{}
-	err := f.Series(func(s chunk.Series) error {
-		for chunks := s.Chunks; len(chunks) > 0; {
-			start := floor(chunks[0].MinT, slot)
-			n := 1
-			for n < len(chunks) && chunks[n].MinT < start+slot {
-				n++
-			}
-			b := builders[start]
-			if b == nil {
-				b = db.newBuilder(block.Meta{
-					Part:           keys.Part{Tier: keys.Raw, Start: start, Seq: seq},
-					ShardBits:      db.opts.ShardBits,
-					FlushedBefore:  m.before,
-					FlushedSegment: m.segment,
-				})
-				builders[start] = b
-			}
-			compacted, err := chunk.Compact(nil, chunks[:n])
-			if err != nil {
-				return fmt.Errorf("merge chunks of %s: %w", s.Labels, err)
-			}
-			recoded, err := chunk.Recode(make([]chunk.Chunk, 0, 1), compacted)
-			if err != nil {
-				return fmt.Errorf("encode chunks of %s: %w", s.Labels, err)
-			}
-			if err := b.Add(chunk.Series{Fingerprint: s.Fingerprint, Labels: s.Labels, Chunks: recoded}); err != nil {
-				return err
-			}
-			chunks = chunks[n:]
+	defer func() {
+		if err != nil {
+			discard(slices.Collect(maps.Values(builders)))
 		}
-		return nil
-	})
-	return slices.Collect(maps.Values(builders)), err
+	}()
+	need := func(start int64) *block.Builder {
+		b := builders[start]
+		if b == nil {
+			b = db.newBuilder(block.Meta{
+				Part:           keys.Part{Tier: keys.Raw, Start: start, Seq: seq},
+				ShardBits:      db.opts.ShardBits,
+				FlushedBefore:  m.before,
+				FlushedSegment: m.segment,
+			})
+			builders[start] = b
+		}
+		return b
+	}
+	width := min(flushBits, db.opts.ShardBits)
+	for shard := range 1 << width {
+		shards := &series.ShardSet{Bits: width}
+		shards.Add(series.Shard(shard))
+		if err := f.Series(shards, func(s chunk.Series) error { return db.buildSeries(need, s) }); err != nil {
+			return nil, err
+		}
+		for _, b := range builders {
+			if err := b.Spill(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return slices.Collect(maps.Values(builders)), nil
+}
+
+// buildSeries adds a series to the builders of the slots that its chunks lie in, which need returns.
+func (db *DB) buildSeries(need func(start int64) *block.Builder, s chunk.Series) error {
+	slot := db.opts.Slot.Milliseconds()
+	for chunks := s.Chunks; len(chunks) > 0; {
+		start := floor(chunks[0].MinT, slot)
+		n := 1
+		for n < len(chunks) && chunks[n].MinT < start+slot {
+			n++
+		}
+		compacted, err := chunk.Compact(nil, chunks[:n])
+		if err != nil {
+			return fmt.Errorf("merge chunks of %s: %w", s.Labels, err)
+		}
+		recoded, err := chunk.Recode(make([]chunk.Chunk, 0, 1), compacted)
+		if err != nil {
+			return fmt.Errorf("encode chunks of %s: %w", s.Labels, err)
+		}
+		part := chunk.Series{Fingerprint: s.Fingerprint, Labels: s.Labels, Chunks: recoded}
+		if err := need(start).Add(part); err != nil {
+			return err
+		}
+		chunks = chunks[n:]
+	}
+	return nil
+}
+
+// discard gives up what builders have written.
+func discard(builders []*block.Builder) {
+	for _, b := range builders {
+		_ = b.Discard() // What stays is removed at the next start.
+	}
 }
 
 func (db *DB) newBuilder(m block.Meta) *block.Builder {
@@ -231,8 +267,8 @@ func (db *DB) newBuilder(m block.Meta) *block.Builder {
 
 // flushed is the head's side of a flush.
 type flushed interface {
-	// Series calls fn for each series, its chunks by start, each within one slot.
-	Series(fn func(chunk.Series) error) error
+	// Series calls fn for each series of the shards, its chunks by start, each within one slot.
+	Series(shards *series.ShardSet, fn func(chunk.Series) error) error
 }
 
 // ingest gives the tables of all builders to Pebble in one step.
@@ -247,10 +283,11 @@ func (db *DB) ingest(ctx context.Context, builders []*block.Builder) (FlushInfo,
 			_ = db.opts.FS.Remove(t)
 		}
 	}()
-	for _, b := range builders {
+	for i, b := range builders {
 		paths, meta, err := b.Finish()
 		tables = append(tables, paths...)
 		if err != nil {
+			discard(builders[i+1:])
 			return info, nil, fmt.Errorf("write part %s: %w", meta.Part, err)
 		}
 		parts = append(parts, db.newPart(meta))

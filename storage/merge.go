@@ -20,7 +20,7 @@ func mergeBits(total int64, shardBits uint8) uint8 {
 }
 
 // merge gives b the series of all parts, without what is deleted, and says whether there are any.
-// It goes over 1<<width ranges of shards; of those behind, b keeps the labels alone.
+// It goes over 1<<width ranges of shards; of those behind, b keeps what the index needs.
 func (db *DB) merge(ctx context.Context, b *block.Builder, parts []*part, width uint8) (any bool, err error) {
 	stones := db.deletes.overlapping(-maxTime-1, maxTime)
 	for shard := range 1 << width {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -46,6 +47,9 @@ func (db *DB) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet,
 			return nil, err
 		}
 		runs = append(runs, run)
+	}
+	if err := takeJoin(sel, runs); err != nil {
+		return nil, err
 	}
 	set := &seriesSet{series: joinRuns(runs)}
 	if labelsOnly {
@@ -90,6 +94,22 @@ func (db *DB) readError(what string, p *part, err error) error {
 		db.metrics.corruptions.Inc()
 	}
 	return fmt.Errorf("%s part %s: %w", what, p.Meta().Part, err)
+}
+
+// takeJoin asks for what joining the runs copies: the headers of series and, where they are in
+// several runs, of chunks.
+func takeJoin(sel series.Selector, runs [][]chunk.Series) error {
+	if sel.Take == nil || len(runs) == 1 {
+		return nil
+	}
+	bytes := int64(0)
+	for _, run := range runs {
+		bytes += int64(len(run)) * int64(unsafe.Sizeof(chunk.Series{}))
+		for i := range run {
+			bytes += int64(len(run[i].Chunks)) * int64(unsafe.Sizeof(chunk.Chunk{}))
+		}
+	}
+	return sel.Take(bytes)
 }
 
 // joinRuns merges runs that are sorted by series.Compare into one, two and two, joining the chunks
@@ -145,18 +165,18 @@ func (s *seriesSet) Close() error     { return nil }
 // range, sorted. The range is taken to the parts that overlap it. sel.Limit bounds the result.
 func (db *DB) LabelNames(ctx context.Context, sel series.Selector) ([]string, error) {
 	return db.labelQuery(ctx, sel, func() ([]string, error) {
-		return db.head.LabelNames(sel.Matchers...)
+		return db.head.LabelNames(sel)
 	}, func(p *part) ([]string, error) {
-		return p.LabelNames(db.store, sel.Matchers...)
+		return p.LabelNames(db.store, sel)
 	})
 }
 
 // LabelValues is LabelNames for the values of one label.
 func (db *DB) LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error) {
 	return db.labelQuery(ctx, sel, func() ([]string, error) {
-		return db.head.LabelValues(name, sel.Matchers...)
+		return db.head.LabelValues(name, sel)
 	}, func(p *part) ([]string, error) {
-		return p.LabelValues(db.store, name, sel.Matchers...)
+		return p.LabelValues(db.store, name, sel)
 	})
 }
 
@@ -171,7 +191,6 @@ func (db *DB) labelQuery(ctx context.Context, sel series.Selector,
 	if err != nil {
 		return nil, fmt.Errorf("labels of head: %w", err)
 	}
-	all = slices.Clone(all)
 	for _, p := range db.parts.overlapping(sel.Mint, sel.Maxt) {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -73,7 +73,9 @@ func (a *API) edge(name string, flags flag, next http.Handler) http.Handler {
 			a.respondError(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r)
+		ctx, account := a.opts.Engine.Account(r.Context())
+		defer account.Close()
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -123,7 +125,7 @@ func (a *API) envelope(e endpoint) http.Handler {
 			a.respondError(w, r, err)
 			return
 		}
-		ans, err := e.handle(a, req)
+		ans, err := a.handle(e, req)
 		if ans.done != nil {
 			defer ans.done()
 		}
@@ -136,6 +138,20 @@ func (a *API) envelope(e endpoint) http.Handler {
 			a.respond(w, r, ans)
 		}
 	})
+}
+
+// handle calls the handler, in its turn if it reads.
+func (a *API) handle(e endpoint, r request) (answer, error) {
+	if e.flags&reads == 0 {
+		return e.handle(a, r)
+	}
+	ctx, done, err := a.opts.Engine.Turn(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	defer done()
+	r.Request = r.WithContext(ctx)
+	return e.handle(a, r)
 }
 
 func (a *API) respond(w http.ResponseWriter, r *http.Request, ans answer) {

@@ -183,7 +183,7 @@ func TestClientLeaves(t *testing.T) {
 func TestFormTooLarge(t *testing.T) {
 	s := serve(t, fixture(t), func(o *api.Options) { o.MaxFormBytes = 1000 })
 	resp := s.post(t, "POST", "/api/v1/query?query="+strings.Repeat("x", 2000))
-	require.Equal(t, 400, resp.StatusCode)
+	require.Equal(t, 413, resp.StatusCode)
 	require.Contains(t, resp.body, "request body too large")
 }
 

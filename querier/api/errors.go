@@ -19,6 +19,8 @@ const (
 	internal
 	notFound
 	unavailable
+	tooLarge
+	tooMany
 	forbidden // Prometheus has no such errorType and says "unavailable" when the admin API is off.
 )
 
@@ -37,6 +39,8 @@ var kinds = [...]struct {
 	internal:    {"internal", http.StatusInternalServerError},
 	notFound:    {"not_found", http.StatusNotFound},
 	unavailable: {"unavailable", http.StatusServiceUnavailable},
+	tooLarge:    {"bad_data", http.StatusRequestEntityTooLarge},
+	tooMany:     {"unavailable", http.StatusTooManyRequests},
 	forbidden:   {"unavailable", http.StatusForbidden},
 }
 
@@ -62,8 +66,15 @@ func badParam(name string, err error) error {
 
 // classify says what kind of error err is.
 func classify(err error) kind {
-	var f *failure
-	if errors.As(err, &f) {
+	var (
+		f     *failure
+		large *http.MaxBytesError
+		limit *querier.LimitError
+	)
+	switch {
+	case errors.As(err, &large):
+		return tooLarge
+	case !errors.As(err, &limit) && errors.As(err, &f): // A limit's own kind tells more.
 		return f.kind
 	}
 	switch querier.KindOf(err) {
@@ -76,7 +87,7 @@ func classify(err error) kind {
 	case querier.Canceled:
 		return canceled
 	case querier.TooMany:
-		return unavailable
+		return tooMany
 	default:
 		return internal
 	}
@@ -84,7 +95,7 @@ func classify(err error) kind {
 
 // header sets what a client should know beside the status.
 func (k kind) header(h http.Header) {
-	if kinds[k].status == http.StatusServiceUnavailable {
+	if status := kinds[k].status; status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		h.Set("Retry-After", "1")
 	}
 }

@@ -21,7 +21,7 @@ func (a *API) parseQuery(r request) (answer, error) {
 }
 
 func (a *API) parse(r request) (parser.Expr, error) {
-	expr, err := a.opts.Engine.ParseExpr(r.value("query"))
+	expr, err := a.opts.Engine.ParseExpr(r.Context(), r.value("query"))
 	if err != nil {
 		return nil, badParam("query", err)
 	}

@@ -17,6 +17,8 @@ import (
 	promstorage "github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/barograph-db/barograph/querier"
 )
 
 // federate answers with the last sample of each selected series in an exposition format, for
@@ -36,9 +38,12 @@ func (a *API) federateTo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	maxt := time.Now().UnixMilli()
-	last, err := a.lastSamples(r.Context(), maxt-a.opts.LookbackDelta.Milliseconds(), maxt, sets)
+	last, closer, err := a.lastSamples(r.Context(), sets)
 	if err != nil {
+		return err
+	}
+	defer closer()
+	if err := querier.AccountOf(r.Context()).Take(familyBytes(last), "the largest metric to federate"); err != nil {
 		return err
 	}
 	format := expfmt.NegotiateAccept(r.Header, expfmt.NewFormat(expfmt.TypeProtoDelim), expfmt.NewFormat(expfmt.TypeProtoText),
@@ -70,25 +75,51 @@ func (a *API) cutOff(b *body, err error) error {
 	return err
 }
 
-// lastSamples returns for each series its last sample in [mint, maxt], sorted by name and labels.
-// A series whose last sample is a stale marker is left out, since no format can tell of it.
-func (a *API) lastSamples(ctx context.Context, mint, maxt int64, sets [][]*labels.Matcher) (promql.Vector, error) {
+// familyBytes is what the messages of the largest family take.
+func familyBytes(samples promql.Vector) int64 {
+	const metricBytes, labelBytes = 256, 128
+	var most, size int64
+	name := ""
+	for i := range samples {
+		m := &samples[i].Metric
+		if n := m.Get(model.MetricNameLabel); n != name {
+			name, size = n, 0
+		}
+		size += metricBytes + labelBytes*int64(m.Len())
+		most = max(most, size)
+	}
+	return most
+}
+
+// lastSamples returns for each series its last sample, sorted by name and labels. A series whose
+// last sample is a stale marker is left out, since no format can tell of it. The samples are valid
+// until closer is called.
+func (a *API) lastSamples(ctx context.Context, sets [][]*labels.Matcher) (last promql.Vector, closer func(), err error) {
+	ctx, done, err := a.opts.Engine.Turn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	maxt := time.Now().UnixMilli()
+	mint := maxt - a.opts.LookbackDelta.Milliseconds()
 	q, err := a.opts.Engine.Queryable().Querier(mint, maxt)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() { _ = q.Close() }()
+	closer = func() { _ = q.Close() }
+	defer func() {
+		if err != nil {
+			closer()
+		}
+	}()
 	set := selectUnion(ctx, q, &promstorage.SelectHints{Start: mint, End: maxt}, sets)
-	var (
-		last promql.Vector
-		it   chunkenc.Iterator
-	)
+	var it chunkenc.Iterator
 	for set.Next() {
 		s := set.At()
 		it = s.Iterator(it)
 		sample, err := lastSample(it)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if sample.T != noSample {
 			sample.Metric = s.Labels()
@@ -98,7 +129,7 @@ func (a *API) lastSamples(ctx context.Context, mint, maxt int64, sets [][]*label
 	slices.SortFunc(last, func(x, y promql.Sample) int {
 		return cmp.Or(cmp.Compare(x.Metric.Get(model.MetricNameLabel), y.Metric.Get(model.MetricNameLabel)), labels.Compare(x.Metric, y.Metric))
 	})
-	return last, set.Err()
+	return last, closer, set.Err()
 }
 
 // noSample is the time of a sample that is none.

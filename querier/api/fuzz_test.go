@@ -29,7 +29,7 @@ func FuzzReadRequest(f *testing.F) {
 	f.Add(snappy.Encode(nil, []byte{0x0a, 0, 0x0a, 0, 0x0b, 0x0c}))
 	limits := readLimits{bytes: 1 << 20, selectors: 100}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		req, err := decodeRead(body, limits)
+		req, err := decodeRead(nil, body, limits)
 		if err != nil {
 			require.Equal(t, badData, classify(err))
 			return

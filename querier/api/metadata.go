@@ -60,7 +60,7 @@ func (a *API) queryExemplars(r request) (answer, error) {
 	if maxt < mint {
 		return answer{}, failf(badData, "end timestamp must not be before start timestamp")
 	}
-	expr, err := a.opts.Engine.ParseExpr(r.value("query"))
+	expr, err := a.opts.Engine.ParseExpr(r.Context(), r.value("query"))
 	if err != nil {
 		return answer{}, fail(badData, err)
 	}

@@ -21,9 +21,12 @@ type Engine interface {
 	Instant(ctx context.Context, expr string, t time.Time, opts querier.QueryOptions) (*querier.Result, error)
 	Range(ctx context.Context, expr string, w querier.Window, opts querier.QueryOptions) (*querier.Result, error)
 
-	ParseExpr(text string) (parser.Expr, error)
-	ParseSelector(text string) ([]*labels.Matcher, error)
-	NewMatcher(t labels.MatchType, name, value string) (*labels.Matcher, error)
+	ParseExpr(ctx context.Context, text string) (parser.Expr, error)
+	ParseSelector(ctx context.Context, text string) ([]*labels.Matcher, error)
+	NewMatcher(ctx context.Context, t labels.MatchType, name, value string) (*labels.Matcher, error)
+
+	Account(ctx context.Context) (context.Context, *querier.Account)
+	Turn(ctx context.Context) (_ context.Context, done func(), err error)
 
 	Queryable() promstorage.SampleAndChunkQueryable
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/barograph-db/barograph/querier"
 )
 
 // read answers Prometheus' remote-read protocol. Its errors are plain text.
@@ -47,7 +49,7 @@ func (a *API) readInTurn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req, err := decodeRead(body, readLimits{bytes: a.opts.MaxReadBytes, selectors: a.opts.MaxReadSelectors})
+	req, err := decodeRead(querier.AccountOf(r.Context()), body, readLimits{bytes: a.opts.MaxReadBytes, selectors: a.opts.MaxReadSelectors})
 	if err != nil {
 		return err
 	}
@@ -64,10 +66,10 @@ func (a *API) readInTurn(w http.ResponseWriter, r *http.Request) error {
 
 // readSamples answers with one message that holds all samples.
 func (a *API) readSamples(ctx context.Context, w http.ResponseWriter, queries []*prompb.Query, external labels.Labels) error {
-	left := a.opts.MaxReadSamples
+	c := sampleCount{account: querier.AccountOf(ctx), left: a.opts.MaxReadSamples, limit: a.opts.MaxReadSamples}
 	resp := prompb.ReadResponse{Results: make([]*prompb.QueryResult, len(queries))}
 	for i, q := range queries {
-		result, err := a.querySamples(ctx, q, external, &left)
+		result, err := a.querySamples(ctx, q, external, &c)
 		if err != nil {
 			return err
 		}
@@ -92,9 +94,9 @@ func (a *API) readSamples(ctx context.Context, w http.ResponseWriter, queries []
 	return nil
 }
 
-// querySamples answers one query, with at most left samples.
-func (a *API) querySamples(ctx context.Context, query *prompb.Query, external labels.Labels, left *int) (*prompb.QueryResult, error) {
-	ms, err := a.readMatchers(query.Matchers, external)
+// querySamples answers one query.
+func (a *API) querySamples(ctx context.Context, query *prompb.Query, external labels.Labels, c *sampleCount) (*prompb.QueryResult, error) {
+	ms, err := a.readMatchers(ctx, query.Matchers, external)
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +110,12 @@ func (a *API) querySamples(ctx context.Context, query *prompb.Query, external la
 	var it chunkenc.Iterator
 	for set.Next() {
 		s := set.At()
+		if err := c.account.Take(readSeriesBytes+3*int64(s.Labels().Len())*readLabelBytes, remoteRead); err != nil {
+			return nil, err
+		}
 		it = s.Iterator(it)
 		ts := &prompb.TimeSeries{Labels: wireLabels(s.Labels(), external)}
-		if err := a.appendSamples(ts, it, left); err != nil {
+		if err := appendSamples(ts, it, c); err != nil {
 			return nil, err
 		}
 		result.Timeseries = append(result.Timeseries, ts)
@@ -118,10 +123,43 @@ func (a *API) querySamples(ctx context.Context, query *prompb.Query, external la
 	return result, set.Err()
 }
 
-func (a *API) appendSamples(ts *prompb.TimeSeries, it chunkenc.Iterator, left *int) error {
+// An answer with all samples takes them three times: as messages, as their bytes, and compressed.
+const (
+	readSeriesBytes    = 200
+	readLabelBytes     = 64
+	readSampleBytes    = 64 // Slices grow to twice of what they need.
+	readHistogramBytes = 2048
+	remoteRead         = "an answer to a remote read"
+)
+
+// sampleCount bounds the samples of an answer.
+type sampleCount struct {
+	account     *querier.Account
+	left, limit int
+	taken       int64 // bytes, for samples to come
+}
+
+// next counts a sample that takes so many bytes.
+func (c *sampleCount) next(bytes int64) error {
+	if c.left--; c.left < 0 {
+		return failf(badData, "exceeded sample limit (%d)", c.limit)
+	}
+	if c.taken -= bytes; c.taken >= 0 {
+		return nil
+	}
+	const atOnce = 64 << 10
+	c.taken += atOnce
+	return c.account.Take(atOnce, remoteRead)
+}
+
+func appendSamples(ts *prompb.TimeSeries, it chunkenc.Iterator, c *sampleCount) error {
 	for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
-		if *left--; *left < 0 {
-			return failf(badData, "exceeded sample limit (%d)", a.opts.MaxReadSamples)
+		bytes := int64(readSampleBytes)
+		if typ != chunkenc.ValFloat {
+			bytes = readHistogramBytes
+		}
+		if err := c.next(bytes); err != nil {
+			return err
 		}
 		switch typ {
 		case chunkenc.ValFloat:

@@ -240,7 +240,7 @@ func TestReadRefused(t *testing.T) {
 		"samples":  {s.read(t, &prompb.ReadRequest{Queries: []*prompb.Query{readQuery(0, 1e6, equal("__name__", "requests_total"))}}), "exceeded sample limit (3)"},
 		"streamed": {s.read(t, &prompb.ReadRequest{AcceptedResponseTypes: streamed, Queries: []*prompb.Query{readQuery(0, 0, &prompb.LabelMatcher{Type: 99})}}), "unknown matcher type 99"},
 	} {
-		require.Equal(t, 400, c.resp.StatusCode, name)
+		require.Equal(t, map[bool]int{true: 413, false: 400}[name == "long"], c.resp.StatusCode, name)
 		require.Contains(t, c.resp.body, c.text, name)
 		require.Equal(t, "text/plain; charset=utf-8", c.resp.Header.Get("Content-Type"))
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	promstorage "github.com/prometheus/prometheus/storage"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/barograph-db/barograph/querier"
 )
 
 // readLimits bound a remote-read request.
@@ -21,7 +24,7 @@ type readLimits struct {
 
 // readBody returns the compressed request.
 func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	body, err := io.ReadAll(&accountedBody{http.MaxBytesReader(w, r.Body, int64(limit)), querier.AccountOf(r.Context())})
 	if err != nil {
 		return nil, failf(badData, "read request: %w", err)
 	}
@@ -31,13 +34,17 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error)
 // decodeRead decodes a compressed remote-read request. Nothing is allocated for a length that the
 // bytes merely claim: the decompressed size is checked before decompressing, and the number of
 // messages before they are made.
-func decodeRead(compressed []byte, limits readLimits) (*prompb.ReadRequest, error) {
+func decodeRead(account *querier.Account, compressed []byte, limits readLimits) (*prompb.ReadRequest, error) {
 	n, err := snappy.DecodedLen(compressed)
 	if err != nil {
 		return nil, fail(badData, err)
 	}
 	if n > limits.bytes {
 		return nil, failf(badData, "snappy: decoded length %d exceeds limit %d", n, limits.bytes)
+	}
+	const copies = 3 // The message, its strings, and the structures around them.
+	if err := account.Take(copies*int64(n), "the request's body"); err != nil {
+		return nil, err
 	}
 	plain, err := snappy.Decode(nil, compressed)
 	if err != nil {
@@ -128,7 +135,7 @@ var matchTypes = map[prompb.LabelMatcher_Type]labels.MatchType{
 
 // readMatchers makes matchers of the wire's. External labels are on no series here but on all that
 // leave: a matcher that one satisfies asks for series without that label.
-func (a *API) readMatchers(wire []*prompb.LabelMatcher, external labels.Labels) ([]*labels.Matcher, error) {
+func (a *API) readMatchers(ctx context.Context, wire []*prompb.LabelMatcher, external labels.Labels) ([]*labels.Matcher, error) {
 	ms := make([]*labels.Matcher, len(wire))
 	for i, m := range wire {
 		typ, known := matchTypes[m.Type]
@@ -140,7 +147,7 @@ func (a *API) readMatchers(wire []*prompb.LabelMatcher, external labels.Labels) 
 			value = ""
 		}
 		var err error
-		if ms[i], err = a.opts.Engine.NewMatcher(typ, m.Name, value); err != nil {
+		if ms[i], err = a.opts.Engine.NewMatcher(ctx, typ, m.Name, value); err != nil {
 			return nil, fail(badData, err)
 		}
 	}

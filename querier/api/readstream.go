@@ -64,7 +64,7 @@ func (a *API) streamChunks(ctx context.Context, w http.ResponseWriter, queries [
 }
 
 func (a *API) queryChunks(ctx context.Context, f *frameWriter, index int64, query *prompb.Query, external labels.Labels) error {
-	ms, err := a.readMatchers(query.Matchers, external)
+	ms, err := a.readMatchers(ctx, query.Matchers, external)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
+
+	"github.com/barograph-db/barograph/querier"
 )
 
 // The outermost times. The strings that stand for them are older than the values' exactness
@@ -38,7 +41,7 @@ type request struct {
 // newRequest reads the parameters, from at most maxBytes of body.
 func newRequest(w http.ResponseWriter, r *http.Request, maxBytes int64) (request, error) {
 	if r.Body != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBytes)
+		r.Body = &accountedBody{http.MaxBytesReader(w, r.Body, maxBytes), querier.AccountOf(r.Context())}
 	}
 	err := r.ParseForm()
 	if err == nil {
@@ -51,6 +54,22 @@ func newRequest(w http.ResponseWriter, r *http.Request, maxBytes int64) (request
 		return request{}, failf(badData, "error parsing form values: %w", err)
 	}
 	return request{Request: r, form: r.Form}, nil
+}
+
+// accountedBody takes bytes for what is made of each byte read: copies and parameters.
+type accountedBody struct {
+	io.ReadCloser
+	account *querier.Account
+}
+
+// Read reads from the body.
+func (b *accountedBody) Read(p []byte) (int, error) {
+	const copies = 4
+	n, err := b.ReadCloser.Read(p)
+	if takeErr := b.account.Take(copies*int64(n), "the request's body"); takeErr != nil {
+		return n, takeErr
+	}
+	return n, err
 }
 
 func (r request) value(name string) string { return r.form.Get(name) }
@@ -157,7 +176,7 @@ func (a *API) selectors(r request) ([][]*labels.Matcher, error) {
 	sets := make([][]*labels.Matcher, len(texts))
 	for i, text := range texts {
 		var err error
-		if sets[i], err = a.opts.Engine.ParseSelector(text); err != nil {
+		if sets[i], err = a.opts.Engine.ParseSelector(r.Context(), text); err != nil {
 			return nil, fail(badData, err)
 		}
 	}

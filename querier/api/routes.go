@@ -25,20 +25,22 @@ const (
 	early flag = 1 << iota
 	// admin endpoints are refused unless enabled, and to pages of other sites always.
 	admin
+	// reads says that the endpoint reads series and is no query, which has its own turn.
+	reads
 )
 
 // endpoints are all URLs that answer with the JSON envelope.
 var endpoints = []endpoint{
 	{"query", "/api/v1/query", "GP", (*API).query, 0},
 	{"query_range", "/api/v1/query_range", "GP", (*API).queryRange, 0},
-	{"query_exemplars", "/api/v1/query_exemplars", "GP", (*API).queryExemplars, 0},
+	{"query_exemplars", "/api/v1/query_exemplars", "GP", (*API).queryExemplars, reads},
 	{"format_query", "/api/v1/format_query", "GP", (*API).formatQuery, early},
 	{"parse_query", "/api/v1/parse_query", "GP", (*API).parseQuery, early},
 
-	{"series", "/api/v1/series", "GP", (*API).series, 0},
-	{"labels", "/api/v1/labels", "GP", (*API).labelNames, 0},
-	{"label_values", "/api/v1/label/{name}/values", "G", (*API).labelValues, 0},
-	{"metadata", "/api/v1/metadata", "G", (*API).metadata, 0},
+	{"series", "/api/v1/series", "GP", (*API).series, reads},
+	{"labels", "/api/v1/labels", "GP", (*API).labelNames, reads},
+	{"label_values", "/api/v1/label/{name}/values", "G", (*API).labelValues, reads},
+	{"metadata", "/api/v1/metadata", "G", (*API).metadata, reads},
 
 	{"targets", "/api/v1/targets", "G", (*API).targets, early},
 	{"targets_metadata", "/api/v1/targets/metadata", "G", (*API).targetsMetadata, early},
@@ -53,8 +55,8 @@ var endpoints = []endpoint{
 	{"status_flags", "/api/v1/status/flags", "G", (*API).statusFlags, early},
 	{"status_runtimeinfo", "/api/v1/status/runtimeinfo", "G", (*API).statusRuntime, early},
 	{"status_buildinfo", "/api/v1/status/buildinfo", "G", (*API).statusBuild, early},
-	{"status_tsdb", "/api/v1/status/tsdb", "G", (*API).statusTSDB, 0},
-	{"status_tsdb_blocks", "/api/v1/status/tsdb/blocks", "G", (*API).statusBlocks, 0},
+	{"status_tsdb", "/api/v1/status/tsdb", "G", (*API).statusTSDB, reads},
+	{"status_tsdb_blocks", "/api/v1/status/tsdb/blocks", "G", (*API).statusBlocks, reads},
 	{"status_walreplay", "/api/v1/status/walreplay", "G", (*API).statusWALReplay, early},
 	{"status_self_metrics", "/api/v1/status/self_metrics", "G", (*API).selfMetrics, early},
 	{"features", "/api/v1/features", "G", (*API).features, early},

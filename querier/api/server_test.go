@@ -64,9 +64,16 @@ type server struct {
 // serve starts a server over the store; change may alter the options.
 func serve(t testing.TB, store *memory, change func(*api.Options)) *server {
 	t.Helper()
+	return serveLimited(t, store, querier.Options{}, change)
+}
+
+// serveLimited is serve with limits on queries.
+func serveLimited(t testing.TB, store *memory, limits querier.Options, change func(*api.Options)) *server {
+	t.Helper()
 	s := &server{reg: prometheus.NewRegistry()}
+	limits.Registerer = s.reg
 	var err error
-	s.engine, err = querier.New(store, querier.Options{Registerer: s.reg})
+	s.engine, err = querier.New(store, limits)
 	require.NoError(t, err)
 	opts := api.Options{Engine: s.engine, Registerer: s.reg}
 	opts.Admin = s.admin()

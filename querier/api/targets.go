@@ -108,7 +108,7 @@ func (a *API) targetsMetadata(r request) (answer, error) {
 	}
 	var wanted []*labels.Matcher
 	if s := r.value("match_target"); s != "" {
-		if wanted, err = a.opts.Engine.ParseSelector(s); err != nil {
+		if wanted, err = a.opts.Engine.ParseSelector(r.Context(), s); err != nil {
 			return answer{}, badParam("match_target", err)
 		}
 	}

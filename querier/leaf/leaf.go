@@ -2,6 +2,7 @@ package leaf
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -66,10 +67,14 @@ func (l *Leaf) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.
 func (l *Leaf) Metadata(ctx context.Context) []frame.Metadata { return l.store.Metadata(ctx) }
 
 // bounded makes Take fail once the context has ended, so that loops which ask for nothing else
-// stop as well.
+// stop as well. Those that ask for nothing hold no lock, and let others run: a selection takes long,
+// and the runtime would leave the writes behind it waiting for ten milliseconds at each of their steps.
 func bounded(ctx context.Context, sel series.Selector) series.Selector {
 	take := sel.Take
 	sel.Take = func(bytes int64) error {
+		if bytes == 0 {
+			runtime.Gosched()
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -93,6 +98,7 @@ type seriesSet struct {
 
 func (s *seriesSet) Next() bool {
 	if s.seen%checkEvery == 0 && s.err == nil {
+		runtime.Gosched()
 		s.err = s.ctx.Err()
 	}
 	s.seen++

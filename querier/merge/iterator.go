@@ -2,6 +2,7 @@ package merge
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
@@ -17,7 +18,7 @@ type iterator struct {
 	chunk.Iterator
 	ctx        context.Context
 	mint, maxt int64
-	seen       int
+	seen       int // of all series that it has iterated over
 	started    bool
 	done       bool
 	err        error
@@ -27,7 +28,7 @@ type iterator struct {
 func (it *iterator) reset(s *sampleSeries) {
 	it.Iterator.Reset(s.chunks)
 	it.ctx, it.mint, it.maxt = s.ctx, s.mint, s.maxt
-	it.seen, it.started, it.done, it.err = 0, false, false, nil
+	it.started, it.done, it.err = false, false, nil
 }
 
 // Next moves to the next sample that lies within the times.
@@ -58,12 +59,13 @@ func (it *iterator) clip(v chunkenc.ValueType) chunkenc.ValueType {
 	return v
 }
 
-// stopped looks at the context now and then.
+// stopped looks at the context now and then, and lets others run.
 func (it *iterator) stopped() bool {
 	it.seen++
 	if it.seen%checkEvery != 0 {
 		return false
 	}
+	runtime.Gosched()
 	it.err = it.ctx.Err()
 	it.done = it.err != nil
 	return it.done

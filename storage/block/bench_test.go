@@ -128,7 +128,7 @@ func BenchmarkLabelValues(b *testing.B) {
 	for name, ms := range map[string][]*labels.Matcher{"all": nil, "matching": {up}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				got, err := p.LabelValues(db, "instance", ms...)
+				got, err := p.LabelValues(db, "instance", series.Selector{Matchers: ms})
 				if err != nil || len(got) != benchMachines {
 					b.Fatal(len(got), err)
 				}
@@ -137,7 +137,7 @@ func BenchmarkLabelValues(b *testing.B) {
 	}
 	b.Run("names", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := p.LabelNames(db); err != nil {
+			if _, err := p.LabelNames(db, series.Selector{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -18,17 +18,17 @@ import (
 )
 
 // Builder writes a part: it collects series, puts them in order, and writes chunk rows and index
-// as sorted tables for Pebble to ingest. It keeps what it is given until Finish, label bytes and
-// chunks as they are, and beside them about 80 bytes for each series, 16 for each chunk. Spill lets the chunks go
-// earlier, so that a part may be much larger than the memory.
+// as sorted tables for Pebble to ingest. It keeps what it is given until Spill or Finish, label bytes
+// and chunks as they are, and beside them about 100 bytes for each series, 16 for each chunk; of those behind a Spill
+// some 25 bytes each and their symbols and postings. A part may so be much larger than the memory.
 //
 // A Builder is for one goroutine.
 type Builder struct {
 	tables  tables
 	header  *header
 	times   *timesWriter
-	entries []entry
-	spilled int // entries whose rows are written
+	entries []entry // since the last Spill
+	index   *collector
 	key     []byte
 	row     []byte
 }
@@ -51,6 +51,7 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 			fs: fs, dir: dir, format: db.TableFormat(),
 			name: fmt.Sprintf("%s-%d-%d", p.Tier, p.Start, p.Seq),
 		},
+		index: newCollector(),
 		header: &header{starts: []uint32{0}, Meta: Meta{
 			Part: p, ShardBits: meta.ShardBits, MinT: math.MaxInt64, MaxT: math.MinInt64,
 			FlushedBefore: meta.FlushedBefore, FlushedSegment: meta.FlushedSegment, Replaces: meta.Replaces,
@@ -58,14 +59,14 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 	}
 }
 
-// Add takes a series with its chunks, which must not change until Finish. Series may come in any
+// Add takes a series with its chunks, which must not change until Spill or Finish. Series may come in any
 // order, and one may come several times.
 func (b *Builder) Add(s chunk.Series) error {
 	if len(s.Chunks) == 0 {
 		return fmt.Errorf("add series %s: it has no chunks", s.Labels)
 	}
-	if len(b.entries) == math.MaxUint32 {
-		return fmt.Errorf("add series %s: the part has %d already", s.Labels, len(b.entries))
+	if n := b.header.Series + int64(len(b.entries)); n >= math.MaxUint32 {
+		return fmt.Errorf("add series %s: the part has %d already", s.Labels, n)
 	}
 	if !slices.IsSortedFunc(s.Chunks, byStart) {
 		s.Chunks = joinChunks(s.Chunks, nil)
@@ -77,14 +78,12 @@ func (b *Builder) Add(s chunk.Series) error {
 }
 
 // Spill writes the chunks of the series added since the last call, whose shards must be above those
-// of all series before, and lets them go. After an error nothing is left on disk and the builder is
-// used up.
+// of all series before, and lets the series go. After an error nothing is left on disk and the
+// builder is used up.
 func (b *Builder) Spill() error {
-	from := b.spilled
 	if err := b.spill(); err != nil {
 		return b.fail(err)
 	}
-	b.keepLabels(from)
 	return nil
 }
 
@@ -95,14 +94,14 @@ func (b *Builder) Finish() ([]string, Meta, error) {
 	if err := b.write(); err != nil {
 		return nil, b.header.Meta, b.fail(err)
 	}
-	b.entries = nil
+	b.entries, b.index = nil, nil
 	b.header.Bytes = b.tables.bytes
 	return b.tables.paths, b.header.Meta, nil
 }
 
 // Discard gives the part up: nothing is left on disk, and the builder is used up.
 func (b *Builder) Discard() error {
-	b.entries = nil
+	b.entries, b.index = nil, nil
 	return b.tables.remove()
 }
 
@@ -111,7 +110,7 @@ func (b *Builder) fail(err error) error {
 }
 
 func (b *Builder) write() error {
-	if len(b.entries) == 0 {
+	if len(b.entries) == 0 && b.header.Series == 0 {
 		return errors.New("it has no series")
 	}
 	if err := b.spill(); err != nil {
@@ -120,29 +119,30 @@ func (b *Builder) write() error {
 	if err := b.tables.cut(); err != nil {
 		return err
 	}
-	ix := newIndexWriter(&b.tables, b.header, b.times)
-	if err := ix.collect(b.entries); err != nil {
-		return err
-	}
-	return ix.write(b.entries)
+	return newIndexWriter(&b.tables, b.header, b.index, b.times).write()
 }
 
 func (b *Builder) spill() error {
-	if err := b.check(); err != nil || b.spilled == len(b.entries) {
+	if err := b.check(); err != nil || len(b.entries) == 0 {
 		return err
 	}
 	b.order()
-	if err := b.times.survey(b.entries[b.spilled:]); err != nil {
+	if err := b.times.survey(b.entries); err != nil {
 		return err
 	}
 	b.key = keys.AppendChunk(b.key[:0], b.header.Part, 0, 0)
-	for i := b.spilled; i < len(b.entries); i++ {
-		b.count(&b.entries[i], uint32(i))
-		if err := b.writeRow(&b.entries[i], uint32(i)); err != nil {
+	for i := range b.entries {
+		e, ordinal := &b.entries[i], uint32(b.header.Series)
+		b.count(e, ordinal)
+		if err := b.writeRow(e, ordinal); err != nil {
+			return err
+		}
+		if err := b.index.add(e.labels, e.fingerprint); err != nil {
 			return err
 		}
 	}
-	b.spilled = len(b.entries)
+	clear(b.entries)
+	b.entries = b.entries[:0]
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (b *Builder) check() error {
 		return fmt.Errorf("it replaces %d parts", len(h.Replaces))
 	}
 	if n := len(h.shards); n > 0 {
-		for _, e := range b.entries[b.spilled:] {
+		for _, e := range b.entries {
 			if s := e.fingerprint.Shard(h.ShardBits); s <= h.shards[n-1] {
 				return fmt.Errorf("series %s of shard %d comes after shard %d", e.labels, s, h.shards[n-1])
 			}
@@ -169,7 +169,7 @@ func (b *Builder) check() error {
 
 // order sorts the new series by (shard, metric, labels) and joins those that came several times.
 func (b *Builder) order() {
-	bits, added := b.header.ShardBits, b.entries[b.spilled:]
+	bits, added := b.header.ShardBits, b.entries
 	slices.SortFunc(added, func(x, y entry) int {
 		if c := cmp.Compare(x.fingerprint.Shard(bits), y.fingerprint.Shard(bits)); c != 0 {
 			return c
@@ -188,7 +188,7 @@ func (b *Builder) order() {
 		kept = append(kept, e)
 	}
 	clear(added[len(kept):])
-	b.entries = b.entries[:b.spilled+len(kept)]
+	b.entries = kept
 }
 
 func joinChunks(a, b []chunk.Chunk) []chunk.Chunk {
@@ -228,19 +228,4 @@ func (b *Builder) writeRow(e *entry, ordinal uint32) error {
 	b.row = row
 	b.header.ChunkBytes += int64(len(row))
 	return b.tables.set(b.key, row)
-}
-
-// keepLabels leaves of the series whose rows are written, from one on, only what the index needs:
-// their labels, in memory of their own, so that what they were given in can go.
-func (b *Builder) keepLabels(from int) {
-	entries, size := b.entries[from:], 0
-	for _, e := range entries {
-		size += len(e.labels)
-	}
-	text := make([]byte, 0, size)
-	for i := range entries {
-		e, at := &entries[i], len(text)
-		text = append(text, e.labels...)
-		e.labels, e.metric, e.chunks = text[at:len(text):len(text)], nil, nil
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 type sized int64
@@ -58,7 +60,7 @@ func TestConcurrentSelects(t *testing.T) {
 					if err != nil || len(got) != len(m) {
 						t.Error(len(got), err)
 					}
-					values, err := p.LabelValues(db, "instance")
+					values, err := p.LabelValues(db, "instance", series.Selector{})
 					if err != nil || fmt.Sprint(values) != "[10.0.0.0:9100 10.0.0.1:9100]" {
 						t.Error(values, err)
 					}

@@ -219,7 +219,7 @@ func TestCollectorPostings(t *testing.T) {
 			ls = series.FromStrings("0", "x", "a", "z")
 		}
 		all = append(all, ls)
-		require.NoError(t, c.add(ls, ordinal))
+		require.NoError(t, c.add(ls, ls.Fingerprint()))
 		for name, value := range ls.All() {
 			key := [2]string{string(name), string(value)}
 			if want[key] == nil {
@@ -243,8 +243,11 @@ func TestCollectorPostings(t *testing.T) {
 		require.Negative(t, slices.Compare(last[:], key[:]))
 		last = key
 	}
+	c.cutRows()
+	rows := slices.Concat(c.rows...)
 	for _, ls := range all {
-		names, values := c.row(ls)
+		var names, values []uint32
+		names, values, rows = c.takeRow(rows)
 		i := 0
 		for name, value := range ls.All() {
 			require.Equal(t, string(name), symbols[names[i]])
@@ -252,6 +255,7 @@ func TestCollectorPostings(t *testing.T) {
 			i++
 		}
 	}
+	require.Empty(t, rows)
 }
 
 // fixChecksum makes the checksum of a damaged header right.

@@ -3,6 +3,7 @@ package block
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -12,8 +13,8 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// collector gathers the symbols and postings of series that come in ordinal order. Symbols are
-// views of the series' label bytes.
+// collector gathers the index of a part from series that come in ordinal order, and keeps nothing
+// that it is given: of a series stay some 25 bytes.
 //
 // Postings are kept as runs of consecutive ordinals, all in one list, each pointing to the next of
 // its label: a label that changes with each series costs 12 bytes a series, one that does not,
@@ -26,15 +27,20 @@ type collector struct {
 	runs    []run
 	total   uint64 // labels of all series
 
+	rows         [][]byte // label rows by block: for each row the number of labels, then theirs
+	row          []byte   // the rows of the block at hand
+	fingerprints [][]byte // by block, as they are written
+	series       uint32
+
 	last    []lastLabel // of the series before
 	names   []uint32
 	values  []uint32
 	numbers []uint32 // by order of arrival: the symbol's number in the part
 }
 
-// lastLabel is a label of the series at hand: its bytes and, unless pair is noRun, its numbers.
+// lastLabel is a label of the series at hand and, unless pair is noRun, its numbers.
 type lastLabel struct {
-	name, value       []byte
+	name, value       string
 	nameRef, valueRef uint32
 	pair              uint32
 }
@@ -61,23 +67,29 @@ func (c *collector) look(ls series.Labels) {
 		}
 		p := &c.last[i]
 		i++
-		sameName := bytes.Equal(p.name, name)
-		if sameName && bytes.Equal(p.value, value) && p.pair != noRun {
+		sameName := p.name == string(name)
+		if sameName && p.value == string(value) && p.pair != noRun {
 			continue
 		}
 		if !sameName || p.pair == noRun {
-			p.name, p.nameRef = name, c.symbol(name)
+			p.nameRef = c.symbol(name)
+			p.name = c.texts[p.nameRef]
 		}
-		p.value, p.valueRef = value, c.symbol(value)
+		p.valueRef = c.symbol(value)
+		p.value = c.texts[p.valueRef]
 		p.pair = c.pair(p.nameRef, p.valueRef)
 	}
 	c.last = c.last[:i]
 }
 
-// add takes the series with the ordinal in.
-func (c *collector) add(ls series.Labels, ordinal uint32) error {
+// add takes the next series in.
+func (c *collector) add(ls series.Labels, f series.Fingerprint) error {
 	c.look(ls)
 	c.total += uint64(len(c.last))
+	ordinal := c.series
+	c.keepRow()
+	c.keepFingerprint(f)
+	c.series++
 	for i := range c.last {
 		p := &c.labels[c.last[i].pair]
 		if p.last != noRun && c.runs[p.last].to == ordinal {
@@ -99,12 +111,36 @@ func (c *collector) add(ls series.Labels, ordinal uint32) error {
 	return nil
 }
 
+// keepRow adds the labels at hand to the rows.
+func (c *collector) keepRow() {
+	if c.series%rowsPerBlock == 0 && c.series > 0 {
+		c.cutRows()
+	}
+	c.row = binary.AppendUvarint(c.row, uint64(len(c.last)))
+	for i := range c.last {
+		c.row = binary.AppendUvarint(c.row, uint64(c.last[i].pair))
+	}
+}
+
+func (c *collector) cutRows() {
+	c.rows = append(c.rows, bytes.Clone(c.row))
+	c.row = c.row[:0]
+}
+
+func (c *collector) keepFingerprint(f series.Fingerprint) {
+	if c.series%fingerprintsPerBlock == 0 {
+		c.fingerprints = append(c.fingerprints, make([]byte, 0, 8*fingerprintsPerBlock))
+	}
+	last := &c.fingerprints[len(c.fingerprints)-1]
+	*last = appendFingerprint(*last, f)
+}
+
 func (c *collector) symbol(b []byte) uint32 {
 	if n, ok := c.symbols[string(b)]; ok {
 		return n
 	}
 	n := uint32(len(c.texts))
-	text := view(b)
+	text := string(b)
 	c.symbols[text] = n
 	c.texts = append(c.texts, text)
 	return n
@@ -144,16 +180,19 @@ func (c *collector) rank() (symbols []string, pairs []pair) {
 	return symbols, pairs
 }
 
-// row returns the numbers of the names and values of ls, valid until the next call. It is called
-// in ordinal order, after rank.
-func (c *collector) row(ls series.Labels) (names, values []uint32) {
-	c.look(ls)
+// takeRow cuts a row off a block of rows and returns the numbers of its names and values, valid
+// until the next call. It is for after rank.
+func (c *collector) takeRow(rows []byte) (names, values []uint32, rest []byte) {
 	c.names, c.values = c.names[:0], c.values[:0]
-	for i := range c.last {
-		c.names = append(c.names, c.numbers[c.last[i].nameRef])
-		c.values = append(c.values, c.numbers[c.last[i].valueRef])
+	labels, n := binary.Uvarint(rows)
+	for rows = rows[n:]; labels > 0; labels-- {
+		number, n := binary.Uvarint(rows)
+		rows = rows[n:]
+		p := c.labels[number]
+		c.names = append(c.names, c.numbers[p.name])
+		c.values = append(c.values, c.numbers[p.value])
 	}
-	return c.names, c.values
+	return c.names, c.values, rows
 }
 
 // postings puts the ordinals of p into b.

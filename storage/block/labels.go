@@ -11,7 +11,8 @@ import (
 type labelReader struct {
 	part    *Part
 	reader  pebble.Reader
-	symbols []*symbolBlock // those needed so far
+	take    func(bytes int64) error // may be nil
+	symbols []*symbolBlock          // those needed so far
 
 	rows  rowDecoder
 	block []byte // being decoded
@@ -78,6 +79,11 @@ func (l *labelReader) symbol(ref uint32) (string, error) {
 		var err error
 		if b, err = l.part.symbolBlock(l.reader, n); err != nil {
 			return "", err
+		}
+		if l.take != nil {
+			if err := l.take(b.size()); err != nil {
+				return "", err
+			}
 		}
 		l.symbols[n] = b
 	}

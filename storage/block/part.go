@@ -6,10 +6,10 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/storage/index"
 	"github.com/barograph-db/barograph/storage/keys"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Part reads a part. It may be used concurrently, and as long as the part exists.
@@ -24,28 +24,29 @@ func Open(meta Meta, cache *Cache) *Part { return &Part{meta: meta, cache: cache
 // Meta of the part.
 func (p *Part) Meta() Meta { return p.meta }
 
-// LabelNames returns the label names of the series that match, in order.
-func (p *Part) LabelNames(r pebble.Reader, ms ...*labels.Matcher) ([]string, error) {
+// LabelNames returns the label names of the series that match, in order. Of the selector the
+// matchers and Take count.
+func (p *Part) LabelNames(r pebble.Reader, sel series.Selector) ([]string, error) {
 	s, err := p.source(r)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	names, err := index.LabelNames(s, ms...)
+	names, err := index.LabelNames(s, sel.Take, sel.Matchers...)
 	if err != nil {
 		return nil, fmt.Errorf("label names of part %s: %w", p.meta.Part, err)
 	}
 	return names, nil
 }
 
-// LabelValues returns the values that the label has in the series that match, in order.
-func (p *Part) LabelValues(r pebble.Reader, name string, ms ...*labels.Matcher) ([]string, error) {
+// LabelValues is LabelNames for the values of a label.
+func (p *Part) LabelValues(r pebble.Reader, name string, sel series.Selector) ([]string, error) {
 	s, err := p.source(r)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	values, err := index.LabelValues(s, name, ms...)
+	values, err := index.LabelValues(s, sel.Take, name, sel.Matchers...)
 	if err != nil {
 		return nil, fmt.Errorf("label values of part %s: %w", p.meta.Part, err)
 	}

@@ -34,6 +34,9 @@ func (s *selection) readFingerprints() error {
 	if shards != nil && shards.Bits <= s.header.ShardBits {
 		shards = nil // The ordinals were enough to tell.
 	}
+	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(series.Fingerprint(0)))); err != nil {
+		return err
+	}
 	fingerprints := make([]series.Fingerprint, 0, len(s.picks))
 	for _, p := range s.picks {
 		block, err := rows.at(p.ordinal >> fingerprintBits)
@@ -151,6 +154,7 @@ func (s *selection) readLabels() error {
 	}
 	defer rows.close()
 	text := newLabelReader(s.part, s.reader, s.header)
+	text.take = s.take
 	data := arena[byte]{take: s.take}
 	data.expect(len(s.picks) * 128)
 	for i, p := range s.picks {

@@ -19,21 +19,11 @@ type indexWriter struct {
 	buf bytes.Buffer
 }
 
-func newIndexWriter(t *tables, h *header, times *timesWriter) *indexWriter {
-	return &indexWriter{tables: t, header: h, times: times, collector: newCollector()}
+func newIndexWriter(t *tables, h *header, c *collector, times *timesWriter) *indexWriter {
+	return &indexWriter{tables: t, header: h, times: times, collector: c}
 }
 
-// collect reads the labels of all series, in order.
-func (w *indexWriter) collect(entries []entry) error {
-	for i := range entries {
-		if err := w.add(entries[i].labels, uint32(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *indexWriter) write(entries []entry) error {
+func (w *indexWriter) write() error {
 	symbols, pairs := w.rank()
 	w.header.symbols, w.header.labels, w.header.times = uint32(len(symbols)), w.total, uint32(len(w.times.columns))
 	w.key = keys.AppendHeader(w.key[:0], w.header.Part)
@@ -43,10 +33,10 @@ func (w *indexWriter) write(entries []entry) error {
 	if err := w.writeSymbols(symbols); err != nil {
 		return err
 	}
-	if err := w.writeLabels(entries); err != nil {
+	if err := w.writeLabels(); err != nil {
 		return err
 	}
-	if err := w.writeFingerprints(entries); err != nil {
+	if err := w.writeFingerprints(); err != nil {
 		return err
 	}
 	if err := w.writePostings(symbols, pairs); err != nil {
@@ -78,30 +68,27 @@ func (w *indexWriter) writeSymbols(symbols []string) error {
 	return nil
 }
 
-func (w *indexWriter) writeLabels(entries []entry) error {
+func (w *indexWriter) writeLabels() error {
 	var enc rowEncoder
-	enc.reset()
-	for i := range entries {
-		enc.add(w.row(entries[i].labels))
-		if enc.rows == rowsPerBlock || i == len(entries)-1 {
-			if err := w.block(keys.Labels, i/rowsPerBlock, enc.buf); err != nil {
-				return err
-			}
-			enc.reset()
+	w.cutRows()
+	for n, rows := range w.rows {
+		enc.reset()
+		for len(rows) > 0 {
+			var names, values []uint32
+			names, values, rows = w.takeRow(rows)
+			enc.add(names, values)
+		}
+		if err := w.block(keys.Labels, n, enc.buf); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (w *indexWriter) writeFingerprints(entries []entry) error {
-	buf := make([]byte, 0, 8*fingerprintsPerBlock)
-	for i := range entries {
-		buf = appendFingerprint(buf, entries[i].fingerprint)
-		if len(buf) == cap(buf) || i == len(entries)-1 {
-			if err := w.block(keys.Fingerprints, i/fingerprintsPerBlock, buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
+func (w *indexWriter) writeFingerprints() error {
+	for n, block := range w.fingerprints {
+		if err := w.block(keys.Fingerprints, n, block); err != nil {
+			return err
 		}
 	}
 	return nil

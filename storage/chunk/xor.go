@@ -224,9 +224,13 @@ func (a *XORAppender) Resume(c Chunk) error {
 	if c.Enc != XOR {
 		return corruptf("resume a chunk of encoding %d as XOR", c.Enc)
 	}
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
 	var d xorDecoder
-	ts, vs := make([]int64, 0, c.Samples), make([]float64, 0, c.Samples)
-	ts, vs, err := d.decode(ts, vs, c)
+	ts, vs, err := d.decode(e.ts[:0], e.vs[:0], c)
+	if cap(ts) <= 4*MaxDecimalSamples { // Rarely more; that is not kept.
+		e.ts, e.vs = ts, vs
+	}
 	if err != nil || len(ts) == 0 {
 		*a = XORAppender{}
 		return err

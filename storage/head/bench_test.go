@@ -179,12 +179,16 @@ func BenchmarkMemoryPerSeries(b *testing.B) {
 				h := head.New(head.Options{OutOfOrderWindow: -1})
 				l := newLoad(create(b, h, sets))
 				without := heap() - 24*n // The load itself: refs, times, values.
+				used := 0.0
 				for range count {
 					l.scrape()
+					begin := cpu()
 					for i := range l.frames {
 						h.Append(&l.frames[i])
 					}
+					used += cpu() - begin
 				}
+				b.ReportMetric(used/float64(n*count), "cpu-ns/sample")
 				b.ReportMetric((heap()-24*n-before)/n, "B/series")
 				b.ReportMetric((without-before)/n, "B/series-before")
 				runtime.KeepAlive(l)
@@ -219,7 +223,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 		}},
 		{"flush", func() {
 			f := h.StartFlush(math.MaxInt64)
-			require.NoError(b, f.Series(func(chunk.Series) error { return nil }))
+			require.NoError(b, f.Series(nil, func(chunk.Series) error { return nil }))
 			f.Abort()
 		}},
 	} {

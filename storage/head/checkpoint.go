@@ -75,8 +75,8 @@ func (g *gather) entries(p *page, first uint32) []entry {
 		g.arena = labels.AppendLabels(g.arena, first+j)
 		e.labels = g.arena[from:len(g.arena):len(g.arena)]
 		e.open, g.arena = p.snapshot(j, g.arena)
-		for c := st.closed; c != nil; c = c.next {
-			e.closed = append(e.closed, c.chunk())
+		for at := range p.closed(j) {
+			e.closed = append(e.closed, at.chunk())
 		}
 		if late := st.late(); len(late) > 0 {
 			e.closed = g.appendLate(e.closed, late)

@@ -123,6 +123,7 @@ func (h *Head) renameLocked(ref series.Ref, d frame.SeriesDef) {
 	h.directory.mu.Lock()
 	p.mu.Lock()
 	old, was = p.mu.state[j], p.mu.cells[j].open
+	chunks := p.takeClosed(j)
 	p.clear(j)
 	p.mu.Unlock()
 	h.directory.removeLocked(old.fp, ref.Index())
@@ -133,7 +134,10 @@ func (h *Head) renameLocked(ref series.Ref, d frame.SeriesDef) {
 	p, j = h.page(d.Ref.Index()), d.Ref.Index()%pageSeries
 	p.mu.Lock()
 	st := &p.mu.state[j]
-	st.lastT, st.closed, st.side = old.lastT, old.closed, old.side
+	st.lastT, st.side = old.lastT, old.side
+	for _, c := range chunks {
+		p.addClosed(j, c.chunk())
+	}
 	p.mu.cells[j].open = was
 	p.setGate(j)
 	p.mu.Unlock()

@@ -7,9 +7,10 @@
 // count of the whole head that rises with every GC; it survives restarts with the series. Series
 // live in pages of 256:
 //
-//	page   mutex | cell ×256, 72 bytes        | state ×256, 32 bytes
-//	               gate, generation,            fingerprint, last time, closed chunks,
-//	               open: chunk.XORAppender      what only some series have
+//	page   mutex | cell ×256, 72 bytes        | state ×256, 32 bytes           | slabs
+//	               gate, generation,            fingerprint, last time,          closed chunks
+//	               open: chunk.XORAppender      newest closed chunk,
+//	                                            what only some series have
 //
 // The common sample is a float without start timestamp, later than the last one of its series. It
 // touches the gate (is this reference alive, and is its open chunk a plain one?) and the open

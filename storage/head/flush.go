@@ -53,35 +53,48 @@ func (b *batch) setAside(p *page, j uint32, before int64) {
 			st.side = nil
 		}
 	}
-	for at := &st.closed; *at != nil; at = &(*at).next {
-		c := *at
-		if c.minT < before && c.maxT() >= before {
-			b.split(at, before)
-			c = *at
+	for c := range p.closed(j) {
+		if c.minT() < before && c.maxT() >= before {
+			b.splitAll(p, j, before)
+			break
 		}
+	}
+	for c := range p.closed(j) {
 		if c.maxT() < before {
-			c.flushing = true
-			b.count(c, -1)
+			c.setFlushing(true)
+			b.count(c.chunk(), -1)
 		}
 	}
 }
 
 // count adds a closed chunk to its slot's figure, or takes it away.
-func (b *batch) count(c *closed, sign int64) {
-	f := b.figure(floorSlot(c.minT, b.head.opts.SlotMillis))
-	f.samples += sign * int64(c.samples)
-	f.bytes += sign * int64(len(c.data))
+func (b *batch) count(c chunk.Chunk, sign int64) {
+	f := b.figure(floorSlot(c.MinT, b.head.opts.SlotMillis))
+	f.samples += sign * int64(c.Samples)
+	f.bytes += sign * int64(len(c.Data))
 	if sign > 0 {
-		f.minT = min(f.minT, c.minT)
+		f.minT = min(f.minT, c.MinT)
 	}
 }
 
-// split replaces a chunk by those of its samples before a time and those from it on. One that
+// splitAll splits the closed chunks of a series that straddle a time.
+func (b *batch) splitAll(p *page, j uint32, before int64) {
+	for _, c := range p.takeClosed(j) {
+		parts := []chunk.Chunk{c.chunk()}
+		if c.minT() < before && c.maxT() >= before {
+			parts = b.split(parts[0], before)
+		}
+		for _, part := range parts {
+			p.addClosed(j, part)
+		}
+	}
+}
+
+// split returns the chunks of a chunk's samples before a time and of those from it on. One that
 // can't be read is left whole: the flush reports it.
-func (b *batch) split(at **closed, before int64) {
-	whole := *at
+func (b *batch) split(c chunk.Chunk, before int64) []chunk.Chunk {
 	var early, rest chunk.Builder
-	b.one[0] = whole.chunk()
+	b.one[0] = c
 	b.it.Reset(b.one[:])
 	for b.it.Next() != chunkenc.ValNone {
 		to := &early
@@ -89,27 +102,25 @@ func (b *batch) split(at **closed, before int64) {
 			to = &rest
 		}
 		if err := to.Append(b.it.Sample()); err != nil {
-			return
+			return []chunk.Chunk{c}
 		}
 	}
 	if b.it.Err() != nil {
-		return
+		return []chunk.Chunk{c}
 	}
-	b.count(whole, -1)
-	b.tally.closed--
-	next := whole.next
-	for _, c := range append(early.Close(nil), rest.Close(nil)...) {
-		next = newClosed(c, next)
-		b.count(next, 1)
-		b.tally.closed++
+	parts := rest.Close(early.Close(nil))
+	b.count(c, -1)
+	for _, part := range parts {
+		b.count(part, 1)
 	}
-	*at = next
+	b.tally.closed += int64(len(parts)) - 1
+	return parts
 }
 
-// Series calls fn for each series with samples aside, its chunks by their start, each within one
-// slot. They are fn's to keep. An error of fn ends it and is returned.
-func (f *Flush) Series(fn func(chunk.Series) error) error {
-	g := gather{head: f.head, sel: series.Selector{Mint: math.MinInt64, Maxt: math.MaxInt64}}
+// Series calls fn for each series of the shards, nil for all, with samples aside, its chunks by
+// their start, each within one slot. They are fn's to keep. An error of fn ends it and is returned.
+func (f *Flush) Series(shards *series.ShardSet, fn func(chunk.Series) error) error {
+	g := gather{head: f.head, sel: series.Selector{Mint: math.MinInt64, Maxt: math.MaxInt64, Shards: shards}}
 	for number, p := range *f.head.pages.Load() {
 		if p == nil {
 			continue
@@ -133,9 +144,12 @@ func (g *gather) flushed(p *page, first uint32) {
 	defer p.mu.Unlock()
 	for j := range uint32(pageSeries) {
 		st := &p.mu.state[j]
+		if st.closed == 0 || !g.sel.Shards.Has(st.fp) {
+			continue
+		}
 		var chunks []chunk.Chunk
-		for c := st.closed; c != nil; c = c.next {
-			if c.flushing {
+		for c := range p.closed(j) {
+			if c.flushing() {
 				chunks = append(chunks, c.chunk())
 			}
 		}
@@ -158,40 +172,35 @@ func (f *Flush) Done() { f.end((*batch).dropAside) }
 // Abort leaves everything to a later flush.
 func (f *Flush) Abort() { f.end((*batch).putBack) }
 
-func (f *Flush) end(each func(*batch, *state)) {
+func (f *Flush) end(each func(*batch, *page)) {
 	b := f.head.newBatch(&frame.Frame{})
 	for _, p := range *f.head.pages.Load() {
-		if p == nil {
-			continue
+		if p != nil {
+			p.mu.Lock()
+			each(b, p)
+			p.mu.Unlock()
 		}
-		p.mu.Lock()
-		for j := range p.mu.state {
-			if st := &p.mu.state[j]; st.closed != nil {
-				each(b, st)
-			}
-		}
-		p.mu.Unlock()
 	}
 	b.finish()
 	f.head.flushing.Unlock()
 }
 
-func (b *batch) dropAside(st *state) {
-	for at := &st.closed; *at != nil; {
-		if (*at).flushing {
-			*at = (*at).next
+func (b *batch) dropAside(p *page) {
+	p.keepClosed(func(c closed) bool {
+		if c.flushing() {
 			b.tally.closed--
-		} else {
-			at = &(*at).next
 		}
-	}
+		return !c.flushing()
+	})
 }
 
-func (b *batch) putBack(st *state) {
-	for c := st.closed; c != nil; c = c.next {
-		if c.flushing {
-			c.flushing = false
-			b.count(c, 1)
+func (b *batch) putBack(p *page) {
+	for j := range uint32(pageSeries) {
+		for c := range p.closed(j) {
+			if c.flushing() {
+				c.setFlushing(false)
+				b.count(c.chunk(), 1)
+			}
 		}
 	}
 }

@@ -5,9 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/barograph-db/barograph/storage/index"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // noTime is the time of what does not exist: before every sample.
@@ -102,14 +101,15 @@ func (h *Head) Stats() Stats {
 // IndexStats tells what is in the index, with the limit largest figures of each kind.
 func (h *Head) IndexStats(limit int) index.Stats { return h.index.Stats(limit) }
 
-// LabelNames returns the label names, in order, of the series that match.
-func (h *Head) LabelNames(ms ...*labels.Matcher) ([]string, error) {
-	return index.LabelNames(h.index, ms...)
+// LabelNames returns the label names, in order, of the series that match. Of the selector the
+// matchers and Take count.
+func (h *Head) LabelNames(sel series.Selector) ([]string, error) {
+	return index.LabelNames(h.index, sel.Take, sel.Matchers...)
 }
 
-// LabelValues returns the values of a label, in order, of the series that match.
-func (h *Head) LabelValues(name string, ms ...*labels.Matcher) ([]string, error) {
-	return index.LabelValues(h.index, name, ms...)
+// LabelValues is LabelNames for the values of a label.
+func (h *Head) LabelValues(name string, sel series.Selector) ([]string, error) {
+	return index.LabelValues(h.index, sel.Take, name, sel.Matchers...)
 }
 
 // matching returns the index as a source that asks take now and then whether to go on.

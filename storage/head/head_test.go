@@ -242,7 +242,7 @@ func flushSome(t *testing.T, h *head.Head, src *source, want, flushed model) {
 	f := h.StartFlush(before)
 	require.Empty(t, h.Append(src.frame(100, want)))
 	taken := model{}
-	require.NoError(t, f.Series(func(s chunk.Series) error {
+	require.NoError(t, f.Series(nil, func(s chunk.Series) error {
 		for _, c := range s.Chunks {
 			requireOneSlot(t, c)
 			require.Less(t, c.MaxT, before)
@@ -324,10 +324,10 @@ func TestSelect(t *testing.T) {
 	_, err = h.Select(series.Selector{Maxt: 5000, Take: func(int64) error { return errEnough }})
 	require.ErrorIs(t, err, errEnough)
 
-	names, err := h.LabelNames()
+	names, err := h.LabelNames(series.Selector{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"__name__", "i", "job"}, names)
-	values, err := h.LabelValues("i", labels.MustNewMatcher(labels.MatchEqual, "__name__", "m1"))
+	values, err := h.LabelValues("i", series.Selector{Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m1")}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"1"}, values)
 }

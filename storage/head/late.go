@@ -111,11 +111,14 @@ func (b *batch) search(p *page, j uint32, late []series.Sample, decoded int) {
 		decoded -= c.Samples
 	}
 	left := lookedAt
-	for c := p.mu.state[j].closed; c != nil && left > 0 && decoded > 0; c = c.next {
+	for c := range p.closed(j) {
+		if left == 0 || decoded <= 0 {
+			break
+		}
 		left--
 		if c.overlaps(mint, maxt) {
 			b.searchChunk(c.chunk(), late)
-			decoded -= int(c.samples)
+			decoded -= c.chunk().Samples
 		}
 	}
 }
@@ -162,28 +165,32 @@ func (b *batch) spill(p *page, j uint32, n int) {
 		f := b.figure(start)
 		f.samples -= int64(to - from - len(kept))
 		f.bytes -= int64(to-from) * lateBytes
-		b.encode(st, kept, start)
+		b.encode(p, j, kept, start)
 		from = to
 	}
 	rest := copy(sd.late, sd.late[n:])
 	clear(sd.late[rest:])
 	sd.late = sd.late[:rest]
+	p.tidy()
 }
 
 // encode makes closed chunks of samples of one slot. Where they follow on the series' newest
 // closed chunk and there is room in it, they go on in that, so that backfill in order does not end
 // in chunks of maxLate samples.
-func (b *batch) encode(st *state, samples []series.Sample, start int64) {
+func (b *batch) encode(p *page, j uint32, samples []series.Sample, start int64) {
 	if len(samples) == 0 {
 		return
 	}
-	if c := st.closed; c != nil && !c.flushing && c.enc == chunk.XOR && plain(samples[0]) &&
-		int(c.samples)+len(samples) <= chunk.MaxSamples && c.minT >= start && c.maxT() < samples[0].T {
-		if b.builder.Resume(c.chunk()) == nil {
-			st.closed = c.next
-			b.figure(start).bytes -= int64(len(c.data))
+	for newest := range p.closed(j) {
+		c := newest.chunk()
+		if !newest.flushing() && plain(samples[0]) && c.Enc == chunk.XOR &&
+			c.Samples+len(samples) <= chunk.MaxSamples &&
+			c.MinT >= start && c.MaxT < samples[0].T && b.builder.Resume(c) == nil {
+			p.dropNewest(j)
+			b.figure(start).bytes -= int64(len(c.Data))
 			b.tally.closed--
 		}
+		break
 	}
 	for _, s := range samples {
 		if err := b.builder.Append(s); err != nil {
@@ -192,6 +199,6 @@ func (b *batch) encode(st *state, samples []series.Sample, start int64) {
 	}
 	b.chunks = b.builder.Close(b.chunks[:0])
 	for _, c := range b.chunks {
-		b.push(st, c)
+		b.push(p, j, c)
 	}
 }

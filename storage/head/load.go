@@ -1,7 +1,6 @@
 package head
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -151,7 +150,7 @@ func cutEntry(chunks *[]chunk.Chunk, body []byte) (e entry, rest []byte, err err
 func (b *batch) restore(p *page, j uint32, e entry) error {
 	st := &p.mu.state[j]
 	for _, c := range e.closed {
-		if err := b.restoreClosed(st, c); err != nil {
+		if err := b.restoreClosed(p, j, c); err != nil {
 			return err
 		}
 	}
@@ -163,7 +162,7 @@ func (b *batch) restore(p *page, j uint32, e entry) error {
 		return nil
 	}
 	if _, _, busy := p.openRange(j); busy || e.open.MaxT != e.lastT || !b.oneSlot(e.open) {
-		return b.restoreClosed(st, e.open)
+		return b.restoreClosed(p, j, e.open)
 	}
 	if e.open.Enc == chunk.XOR {
 		if err := p.mu.cells[j].open.Resume(e.open); err != nil {
@@ -173,7 +172,7 @@ func (b *batch) restore(p *page, j uint32, e entry) error {
 		st.side.builder = nil
 		return err
 	}
-	b.pushTaken(st)
+	b.pushTaken(p, j)
 	p.setGate(j)
 	if _, last, ok := p.openRange(j); !ok || last != e.open.MaxT {
 		return fmt.Errorf("open chunk ends at %d, not at %d", last, e.open.MaxT)
@@ -184,17 +183,16 @@ func (b *batch) restore(p *page, j uint32, e entry) error {
 	return nil
 }
 
-func (b *batch) restoreClosed(st *state, c chunk.Chunk) error {
+func (b *batch) restoreClosed(p *page, j uint32, c chunk.Chunk) error {
 	if b.keep != nil && !b.keep(c.MaxT) {
 		return nil
 	}
 	if !b.oneSlot(c) {
 		return fmt.Errorf("chunk from %d to %d is not within a slot", c.MinT, c.MaxT)
 	}
-	c.Data = bytes.Clone(c.Data)
-	st.closed = newClosed(c, st.closed)
+	p.addClosed(j, c)
 	b.tally.closed++
-	b.count(st.closed, 1)
+	b.count(c, 1)
 	return nil
 }
 

@@ -18,6 +18,7 @@ type page struct {
 		cells [pageSeries]cell
 		state [pageSeries]state
 		idle  [pageSeries]bool // had no samples at the last GC
+		slabs slabs
 	}
 }
 
@@ -34,9 +35,9 @@ type cell struct {
 // state is what a series has beside its open chunk.
 type state struct {
 	fp     series.Fingerprint
-	lastT  int64   // of the newest sample in order, unless open has a newer one; noTime before it
-	closed *closed // the newest first, except that late ones come as they do
+	lastT  int64 // of the newest sample in order, unless open has a newer one; noTime before it
 	side   *side
+	closed place // the newest closed chunk; see page.closed
 }
 
 // side is what only some series have. Of builder and the page's open chunk at most one has
@@ -45,34 +46,6 @@ type side struct {
 	builder *chunk.Builder  // the open chunk of anything but plain floats
 	late    []series.Sample // by time, one for each timestamp
 }
-
-// closed is a closed chunk: chunk.Chunk without its air.
-type closed struct {
-	next     *closed
-	data     []byte
-	minT     int64
-	span     uint32 // from minT to the last sample; a slot fits in it
-	samples  uint16
-	enc      chunk.Encoding
-	flushing bool
-}
-
-func newClosed(c chunk.Chunk, next *closed) *closed {
-	return &closed{
-		next: next, data: c.Data, minT: c.MinT, span: uint32(c.MaxT - c.MinT),
-		samples: uint16(c.Samples), enc: c.Enc,
-	}
-}
-
-func (c *closed) maxT() int64 { return c.minT + int64(c.span) }
-
-func (c *closed) chunk() chunk.Chunk {
-	return chunk.Chunk{
-		Enc: c.enc, Samples: int(c.samples), MinT: c.minT, MaxT: c.maxT(), Data: c.data,
-	}
-}
-
-func (c *closed) overlaps(mint, maxt int64) bool { return c.minT <= maxt && c.maxT() >= mint }
 
 // lastT is the time of the newest sample in order.
 func (p *page) lastT(j uint32) int64 {
@@ -130,7 +103,7 @@ func (p *page) snapshot(j uint32, dst []byte) (chunk.Chunk, []byte) {
 // empty reports whether the series has no samples at all.
 func (p *page) empty(j uint32) bool {
 	st := &p.mu.state[j]
-	return p.mu.cells[j].open.Len() == 0 && st.closed == nil && st.builder() == nil && len(st.late()) == 0
+	return p.mu.cells[j].open.Len() == 0 && st.closed == 0 && st.builder() == nil && len(st.late()) == 0
 }
 
 // setGate opens or shuts the quick way for the series, as its state asks.

@@ -78,7 +78,7 @@ func (b *batch) inOrder(p *page, j uint32, s series.Sample) frame.Reason {
 		if err := builder.Append(s); err != nil {
 			return frame.BadSample
 		}
-		b.pushTaken(st)
+		b.pushTaken(p, j)
 	}
 	st.lastT = s.T
 	p.setGate(j)
@@ -97,13 +97,14 @@ func (st *state) needBuilder() *chunk.Builder {
 }
 
 // pushTaken adds what the builder closed by itself.
-func (b *batch) pushTaken(st *state) {
+func (b *batch) pushTaken(p *page, j uint32) {
+	st := &p.mu.state[j]
 	if st.side == nil || st.side.builder == nil {
 		return
 	}
 	b.chunks = st.side.builder.Take(b.chunks[:0])
 	for _, c := range b.chunks {
-		b.push(st, c)
+		b.push(p, j, c)
 	}
 }
 
@@ -111,25 +112,28 @@ func (b *batch) pushTaken(st *state) {
 func (b *batch) closeOpen(p *page, j uint32) {
 	a, st := &p.mu.cells[j].open, &p.mu.state[j]
 	if a.Len() > 0 {
+		var c chunk.Chunk
+		c, b.bytes = a.Snapshot(b.bytes[:0])
+		b.push(p, j, c)
 		st.lastT = a.LastT()
-		b.push(st, a.Close())
+		*a = chunk.XORAppender{}
 	}
 	if builder := st.builder(); builder != nil {
 		b.chunks = builder.Close(b.chunks[:0])
 		for _, c := range b.chunks {
-			b.push(st, c)
+			b.push(p, j, c)
 		}
 	}
 	p.setGate(j)
 }
 
-// push adds a closed chunk to a series. A full one stays for long enough that it is worth being made
-// smaller; what is closed early is about to be flushed, or late samples go on in it.
-func (b *batch) push(st *state, c chunk.Chunk) {
+// push adds a copy of a closed chunk to a series. A full one stays for long enough that it is worth
+// being made smaller; what is closed early is about to be flushed, or late samples go on in it.
+func (b *batch) push(p *page, j uint32, c chunk.Chunk) {
 	if c.Samples >= chunk.MaxSamples {
 		c = chunk.Shrink(c)
 	}
-	st.closed = newClosed(c, st.closed)
+	p.addClosed(j, c)
 	b.figure(floorSlot(c.MinT, b.head.opts.SlotMillis)).bytes += int64(len(c.Data))
 	b.tally.closed++
 }

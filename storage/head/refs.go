@@ -62,7 +62,8 @@ func (h *Head) findLocked(labels index.Reader, ls series.Labels, fp series.Finge
 
 // Refs appends to dst the reference of each label set, creating the series that are missing. log
 // is called once, before they are visible to others, with their definitions; an error of it
-// creates nothing and is returned.
+// creates nothing and is returned. Nothing of sets is kept. Who has some that are likely to be there
+// already asks Find first, which takes no turn.
 func (h *Head) Refs(dst []series.Ref, sets []series.Labels, log func([]frame.SeriesDef) error) ([]series.Ref, error) {
 	fps := make([]series.Fingerprint, len(sets))
 	for i, ls := range sets {
@@ -71,13 +72,9 @@ func (h *Head) Refs(dst []series.Ref, sets []series.Labels, log func([]frame.Ser
 	from := len(dst)
 	dst = append(dst, make([]series.Ref, len(sets))...)
 	refs := dst[from:]
-	if h.find(refs, sets, fps) == 0 {
-		return dst, nil
-	}
-
 	h.creation.Lock()
 	defer h.creation.Unlock()
-	missing := h.find(refs, sets, fps) // Someone else may have created them meanwhile.
+	missing := h.find(refs, sets, fps)
 	if missing == 0 {
 		return dst, nil
 	}

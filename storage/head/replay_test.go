@@ -277,7 +277,7 @@ func write(t *testing.T, h *head.Head, w, rounds int, want model) {
 func flushUntil(t *testing.T, h *head.Head, done chan struct{}, into model) {
 	for before := int64(0); ; before += 100 {
 		f := h.StartFlush(before)
-		err := f.Series(func(s chunk.Series) error { into.addSeries(t, s); return nil })
+		err := f.Series(nil, func(s chunk.Series) error { into.addSeries(t, s); return nil })
 		if err != nil {
 			t.Error(err)
 		}

@@ -84,24 +84,26 @@ type gather struct {
 	generation uint32
 	found      []chunk.Series
 	arena      []byte // for labels and open chunks
+	untaken    int    // bytes of arenas that were not asked for yet
 	builder    chunk.Builder
 }
 
-// seriesBytes is what a selected series takes beside its chunks: the struct and labels of a usual
-// length.
-const seriesBytes = 56 + 200
+// seriesBytes is what a selected series takes beside its labels and chunks: the struct, and once
+// more where they are sorted.
+const seriesBytes = 2 * 56
 
 const chunkBytes = 56
 
 func (g *gather) page(p *page, ids []uint32) error {
+	if err := g.take(0); err != nil {
+		return err
+	}
 	size, chunks, some := g.measure(p, ids)
 	if !some {
 		return nil
 	}
-	if g.sel.Take != nil {
-		if err := g.sel.Take(size); err != nil {
-			return err
-		}
+	if err := g.take(size); err != nil {
+		return err
 	}
 	slab := make([]chunk.Chunk, 0, chunks)
 	labels := g.head.index.Read()
@@ -121,11 +123,33 @@ func (g *gather) page(p *page, ids []uint32) error {
 		}
 		g.room(512)
 		from = len(g.arena)
+		room := cap(g.arena)
 		g.arena = labels.AppendLabels(g.arena, id)
+		g.untaken += cap(g.arena) - room
 		s.Labels = g.arena[from:len(g.arena):len(g.arena)]
 		g.found = append(g.found, s)
+		if err := g.takeArena(); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func (g *gather) take(bytes int64) error {
+	if g.sel.Take == nil {
+		return nil
+	}
+	return g.sel.Take(bytes)
+}
+
+// takeArena asks for what the arena grew by, which is little at a time.
+func (g *gather) takeArena() error {
+	if g.untaken == 0 {
+		return nil
+	}
+	n := g.untaken
+	g.untaken = 0
+	return g.take(int64(n))
 }
 
 // wanted reports whether the series is alive and has samples in the time range.
@@ -138,7 +162,7 @@ func (g *gather) wanted(p *page, j uint32) bool {
 	if from, to, ok := p.openRange(j); ok && from <= maxt && to >= mint {
 		return true
 	}
-	for c := st.closed; c != nil; c = c.next {
+	for c := range p.closed(j) {
 		if c.overlaps(mint, maxt) {
 			return true
 		}
@@ -162,15 +186,15 @@ func (g *gather) measure(p *page, ids []uint32) (size int64, chunks int, some bo
 			continue
 		}
 		st := &p.mu.state[j]
-		for c := st.closed; c != nil; c = c.next {
+		for c := range p.closed(j) {
 			if c.overlaps(g.sel.Mint, g.sel.Maxt) {
 				chunks++
-				size += chunkBytes + int64(len(c.data))
+				size += chunkBytes + int64(c.size())
 			}
 		}
-		if n := p.mu.cells[j].open.Size(); n > 0 {
+		if p.mu.cells[j].open.Size() > 0 {
 			chunks++
-			size += chunkBytes + int64(n)
+			size += chunkBytes
 		}
 		if builder := st.builder(); builder != nil {
 			chunks++
@@ -195,7 +219,7 @@ func (g *gather) appendChunks(dst []chunk.Chunk, p *page, j uint32) []chunk.Chun
 		c, g.arena = p.snapshot(j, g.arena)
 		dst = append(dst, c)
 	}
-	for c := st.closed; c != nil; c = c.next {
+	for c := range p.closed(j) {
 		if c.overlaps(mint, maxt) {
 			dst = append(dst, c.chunk())
 		}
@@ -237,5 +261,6 @@ const arenaBytes = 32 << 10
 func (g *gather) room(n int) {
 	if cap(g.arena)-len(g.arena) < n {
 		g.arena = make([]byte, 0, max(n, min(arenaBytes, 1024*(len(g.found)+1))))
+		g.untaken += cap(g.arena)
 	}
 }

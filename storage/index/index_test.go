@@ -180,11 +180,11 @@ func TestAgainstModel(t *testing.T) {
 			got, err := index.Select(m, ms)
 			require.NoError(t, err)
 			require.ElementsMatch(t, want, got.ToArray(), "%v", ms)
-			names, err := index.LabelNames(m, ms...)
+			names, err := index.LabelNames(m, nil, ms...)
 			require.NoError(t, err)
 			require.Equal(t, md.names(want), names, "%v", ms)
 			name := []string{"__name__", "a", "none"}[rng.IntN(3)]
-			values, err := index.LabelValues(m, name, ms...)
+			values, err := index.LabelValues(m, nil, name, ms...)
 			require.NoError(t, err)
 			require.ElementsMatch(t, md.values(want, name), values, "%s %v", name, ms)
 			require.True(t, slices.IsSorted(values))
@@ -243,7 +243,7 @@ func TestGuardEndsEvaluation(t *testing.T) {
 	})
 	_, err := index.Select(src, matchers(t, "i=~.*7.*"))
 	require.ErrorIs(t, err, enough)
-	_, err = index.LabelValues(src, "i", matchers(t, "i!~.*7.*")...)
+	_, err = index.LabelValues(src, nil, "i", matchers(t, "i!~.*7.*")...)
 	require.ErrorIs(t, err, enough)
 	left = 100
 	got, err := index.Select(src, matchers(t, "i=~1.."))
@@ -269,7 +269,7 @@ func TestConcurrent(t *testing.T) {
 					t.Errorf("half a batch is visible: %d, %v", both.GetCardinality(), err)
 					return
 				}
-				values, err := index.LabelValues(m, "i", matchers(t, "part=1")...)
+				values, err := index.LabelValues(m, nil, "i", matchers(t, "part=1")...)
 				if err != nil || !slices.IsSorted(values) {
 					t.Errorf("values are not sorted: %v", err)
 					return
@@ -301,4 +301,49 @@ func TestConcurrent(t *testing.T) {
 	close(done)
 	readers.Wait()
 	require.Equal(t, 1200, m.Stats(1).Series)
+}
+
+// TestManyValues: a pattern that matches more values than are joined at one time, alone and within
+// what another matcher left.
+func TestManyValues(t *testing.T) {
+	const count = 5000
+	m := index.NewMem()
+	for i := range uint32(count) {
+		add(m, i, "half", fmt.Sprint(i%2), "i", fmt.Sprint(i))
+	}
+	for text, want := range map[string]uint64{
+		"i=~.+": count, "i=~.*": count, "i=~.+ half=1": count / 2, "i=~.+ i!~.*7": count - count/10,
+	} {
+		got, err := index.Select(m, matchers(t, strings.Fields(text)...))
+		require.NoError(t, err)
+		require.Equal(t, want, got.GetCardinality(), text)
+	}
+}
+
+// TestTake: label names and values are held only as far as take allows.
+func TestTake(t *testing.T) {
+	m := index.NewMem()
+	for i := range uint32(1000) {
+		add(m, i, "i", fmt.Sprint(i))
+	}
+	var taken int64
+	full := errors.New("full")
+	take := func(n int64) error {
+		if taken+n > 4000 {
+			return full
+		}
+		taken += n
+		return nil
+	}
+	_, err := index.LabelValues(m, take, "i")
+	require.ErrorIs(t, err, full)
+	require.Greater(t, taken, int64(3900))
+	taken = 4000
+	_, err = index.LabelNames(m, take)
+	require.ErrorIs(t, err, full)
+	taken = 0
+	names, err := index.LabelNames(m, take, matchers(t, "i=1")...)
+	require.NoError(t, err)
+	require.Equal(t, []string{"i"}, names)
+	require.Positive(t, taken)
 }

@@ -5,9 +5,22 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// stringBytes is what a string of a result takes beside its bytes, in a slice that grows.
+const stringBytes = 32
+
+// guardedBy is src with take looked at now and then; take, which may be nil, is asked before bytes
+// are held for a result.
+func guardedBy(src Source, take func(bytes int64) error) (Source, func(bytes int64) error) {
+	if take == nil {
+		return src, func(int64) error { return nil }
+	}
+	return Guard(src, func() error { return take(0) }), take
+}
+
 // LabelValues returns the values of the label name, in order, over the series that all matchers
-// match.
-func LabelValues(src Source, name string, ms ...*labels.Matcher) ([]string, error) {
+// match. take is asked before bytes are held for them, and ends it with an error; nil is no bound.
+func LabelValues(src Source, take func(bytes int64) error, name string, ms ...*labels.Matcher) ([]string, error) {
+	src, take = guardedBy(src, take)
 	within, err := selected(src, ms)
 	if err != nil {
 		return nil, err
@@ -23,7 +36,10 @@ func LabelValues(src Source, name string, ms ...*labels.Matcher) ([]string, erro
 			}
 		}
 		var found bool
-		if found, failed = has(src, name, value, within); found {
+		if found, failed = has(src, name, value, within); !found {
+			return failed == nil
+		}
+		if failed = take(int64(len(value)) + stringBytes); failed == nil {
 			values = append(values, value)
 		}
 		return failed == nil
@@ -34,8 +50,10 @@ func LabelValues(src Source, name string, ms ...*labels.Matcher) ([]string, erro
 	return values, err
 }
 
-// LabelNames returns the label names, in order, of the series that all matchers match.
-func LabelNames(src Source, ms ...*labels.Matcher) ([]string, error) {
+// LabelNames returns the label names, in order, of the series that all matchers match. take is as
+// in LabelValues.
+func LabelNames(src Source, take func(bytes int64) error, ms ...*labels.Matcher) ([]string, error) {
+	src, take = guardedBy(src, take)
 	within, err := selected(src, ms)
 	if err != nil {
 		return nil, err
@@ -46,6 +64,9 @@ func LabelNames(src Source, ms ...*labels.Matcher) ([]string, error) {
 	)
 	err = src.Names(func(name string) bool {
 		found := false
+		if failed = take(int64(len(name)) + stringBytes); failed != nil {
+			return false
+		}
 		if within == nil {
 			names = append(names, name)
 			return true

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -18,11 +19,9 @@ type Mem struct {
 		pairs   pairs
 		names   []name
 		numbers map[string]uint32 // of names
-		sets    [][]string        // by page and place: the labels of a series as uvarint pair numbers
+		sets    sets
 	}
 }
-
-const setPage = 1024
 
 // name is a label name with its labels. Names stay for good: there are few.
 type name struct {
@@ -52,29 +51,67 @@ type Entry struct {
 func (m *Mem) Add(entries ...Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var scratch []byte
+	var (
+		scratch []byte
+		last    []lastLabel // of the series before
+		all     run
+	)
 	for _, e := range entries {
 		scratch = scratch[:0]
+		i := 0
 		for label, value := range e.Labels.All() {
-			n := m.pairLocked(label, value)
-			m.mu.pairs.at(n).add(e.ID)
-			scratch = binary.AppendUvarint(scratch, uint64(n))
+			if i == len(last) {
+				last = append(last, lastLabel{})
+			}
+			l := &last[i]
+			i++
+			if !bytes.Equal(l.value, value) || !bytes.Equal(l.name, label) {
+				m.addRunLocked(l)
+				*l = lastLabel{name: label, value: value, pair: m.pairLocked(label, value)}
+			}
+			if !l.extend(e.ID) {
+				m.addRunLocked(l)
+				l.run = run{e.ID, e.ID + 1}
+			}
+			scratch = binary.AppendUvarint(scratch, uint64(l.pair))
 		}
-		*m.placeLocked(e.ID) = string(scratch)
-		m.mu.all.add(e.ID)
+		m.mu.sets.put(e.ID, scratch)
+		if !all.extend(e.ID) {
+			m.mu.all.addRun(all)
+			all = run{e.ID, e.ID + 1}
+		}
 	}
+	for i := range last {
+		m.addRunLocked(&last[i])
+	}
+	m.mu.all.addRun(all)
 }
 
-// placeLocked is where the set of a number is kept. Pages that no number needs are not made.
-func (m *Mem) placeLocked(id uint32) *string {
-	for int(id/setPage) >= len(m.mu.sets) {
-		m.mu.sets = append(m.mu.sets, nil)
+// lastLabel is a label of a series that is being added. The next one, which mostly is its neighbour in
+// every sense, has the same label more often than not: it need not be looked up again, and its number
+// only makes a run longer.
+type lastLabel struct {
+	name, value []byte
+	pair        uint32
+	run
+}
+
+// run is the numbers from from to to, to not included.
+type run struct{ from, to uint32 }
+
+// extend makes the run longer by a number; false if that does not follow on it.
+func (r *run) extend(id uint32) bool {
+	if r.from == r.to || r.to != id {
+		return false
 	}
-	page := &m.mu.sets[id/setPage]
-	if *page == nil {
-		*page = make([]string, setPage)
+	r.to++
+	return true
+}
+
+func (m *Mem) addRunLocked(l *lastLabel) {
+	if l.from < l.to {
+		m.mu.pairs.at(l.pair).addRun(l.run)
 	}
-	return &(*page)[id%setPage]
 }
 
 // pairLocked returns the number of a label, which is new if need be.
@@ -104,16 +141,15 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 		if !m.mu.all.has(id) {
 			continue
 		}
-		set := m.setLocked(id)
-		*m.placeLocked(id) = ""
 		m.mu.all.remove(id)
-		for n := range pairNumbers(set) {
+		for n := range pairNumbers(m.mu.sets.get(id)) {
 			p := m.mu.pairs.at(n)
 			p.remove(id)
 			if p.len() == 0 {
 				poorer[p.name] = true
 			}
 		}
+		m.mu.sets.put(id, nil)
 	}
 	for number := range poorer {
 		owner := &m.mu.names[number]
@@ -129,15 +165,8 @@ func (m *Mem) Remove(ids *roaring.Bitmap) {
 	}
 }
 
-func (m *Mem) setLocked(id uint32) string {
-	if int(id/setPage) >= len(m.mu.sets) || m.mu.sets[id/setPage] == nil {
-		return ""
-	}
-	return m.mu.sets[id/setPage][id%setPage]
-}
-
 // pairNumbers yields the numbers in a set.
-func pairNumbers(set string) func(yield func(uint32) bool) {
+func pairNumbers(set []byte) func(yield func(uint32) bool) {
 	return func(yield func(uint32) bool) {
 		var n uint32
 		shift := 0
@@ -168,7 +197,7 @@ func (r Reader) Close() { r.m.mu.RUnlock() }
 
 // AppendLabels appends the label bytes of a series to dst, nothing if it is not in the index.
 func (r Reader) AppendLabels(dst series.Labels, id uint32) series.Labels {
-	for n := range pairNumbers(r.m.setLocked(id)) {
+	for n := range pairNumbers(r.m.mu.sets.get(id)) {
 		p := r.m.mu.pairs.at(n)
 		dst = series.AppendPair(dst, r.m.mu.names[p.name].text, p.value)
 	}

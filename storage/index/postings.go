@@ -45,6 +45,24 @@ func (p *postings) add(id uint32) {
 	}
 }
 
+// addRun adds numbers none of which is in. A bitmap takes a short run faster one by one: a range is
+// joined with all it has nearby.
+func (p *postings) addRun(r run) {
+	if n := int(r.to - r.from); n < 2*shortPostings || p.many == nil && len(p.few)+n <= shortPostings {
+		for ; r.from < r.to; r.from++ {
+			p.add(r.from)
+		}
+		return
+	}
+	if p.many == nil {
+		p.many = &bitmap{set: roaring.BitmapOf(p.few...), length: uint32(len(p.few))}
+		p.few = nil
+	}
+	p.many.own().AddRange(uint64(r.from), uint64(r.to))
+	p.many.length += r.to - r.from
+	p.many.optimize()
+}
+
 // remove takes id out; it must be in.
 func (p *postings) remove(id uint32) {
 	if p.many == nil {

@@ -88,8 +88,15 @@ func (s *selection) keepValue(name, value string) error {
 
 // keep leaves the series that have the label with a value that m matches.
 func (s *selection) keep(m *labels.Matcher) error {
+	// Values may be as many as series, and the bitmap of one takes hundreds of bytes: they are joined
+	// before they become many.
+	const atOnce = 1024
 	var parts []*roaring.Bitmap
+	join := func() *roaring.Bitmap { return roaring.FastOr(parts...) }
 	err := s.each(m, true, func(p *roaring.Bitmap) {
+		if len(parts) == atOnce {
+			parts = append(parts[:0], join())
+		}
 		switch {
 		case s.left == nil:
 			parts = append(parts, p)
@@ -100,7 +107,7 @@ func (s *selection) keep(m *labels.Matcher) error {
 	if err != nil {
 		return err
 	}
-	s.left = roaring.FastOr(parts...)
+	s.left = join()
 	return nil
 }
 

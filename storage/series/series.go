@@ -101,7 +101,8 @@ type Selector struct {
 	// Limit is the most series wanted; 0 is no limit. Which ones is unspecified.
 	Limit int
 	// Take is asked before bytes are held for a result (labels and chunks); an error of it ends
-	// the selection with that error. nil is no bound. It may be called from several goroutines.
+	// the selection with that error. nil is no bound. It may be called from several goroutines. Long
+	// loops ask for nothing now and then, holding no lock.
 	Take func(bytes int64) error
 }
 

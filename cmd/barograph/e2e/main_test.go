@@ -74,9 +74,15 @@ type process struct {
 // gone at the end of the test.
 func launch(t *testing.T, url, log, path string, args ...string) *process {
 	t.Helper()
+	return launchCommand(t, url, log, exec.Command(path, args...))
+}
+
+func launchCommand(t *testing.T, url, log string, cmd *exec.Cmd) *process {
+	t.Helper()
+	path := cmd.Path
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	require.NoError(t, err)
-	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, p.cmd.Start())

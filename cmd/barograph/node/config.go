@@ -96,9 +96,9 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 
 	cmd.Flag("query.timeout", "Time after which a query is ended. Default: barograph.query.timeout, else 2m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.Timeout)
-	cmd.Flag("query.max-samples", "Most samples a query may hold in memory. Default: barograph.query.max_samples, else 50000000.").
+	cmd.Flag("query.max-samples", "Most samples a query may hold in memory. Default: barograph.query.max_samples, else as many as its memory has room for.").
 		PlaceHolder("N").IntVar(&c.Query.MaxSamples)
-	cmd.Flag("query.max-concurrency", "Most queries that run at one time. Default: barograph.query.max_concurrency, else 20.").
+	cmd.Flag("query.max-concurrency", "Most queries that run at one time. Default: barograph.query.max_concurrency, else twice the cores.").
 		PlaceHolder("N").IntVar(&c.Query.MaxConcurrency)
 	cmd.Flag("query.lookback-delta", "How far back an instant selector looks for a sample. Default: barograph.query.lookback_delta, else 5m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.LookbackDelta)

@@ -33,6 +33,7 @@ type Node struct {
 	logger    *slog.Logger
 	registry  registry
 	metrics   *metrics
+	memory    memory
 	limits    *limit.Limiter
 	listeners []net.Listener
 	started   time.Time
@@ -82,11 +83,11 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, options: options, logger: cfg.Logger,
-		registry: reg, started: time.Now().UTC(),
+		registry: reg, started: time.Now().UTC(), memory: ownMemory(),
 	}
 	n.metrics = newMetrics(n.registry)
 	registerProcess(n.registry)
-	if n.limits, err = limit.New(file.Barograph.Limits.options(), n.registry); err != nil {
+	if n.limits, err = limit.New(n.limitOptions(file), n.registry); err != nil {
 		return nil, err
 	}
 	if n.listeners, err = listen(cfg.Web.ListenAddresses); err != nil {
@@ -218,7 +219,7 @@ func (n *Node) newServer() *server {
 
 func (n *Node) storageOptions() storage.Options {
 	mode, _ := wal.ParseMode(n.cfg.Storage.WALSync) // Config.Validate has parsed it before.
-	return storage.Options{
+	o := storage.Options{
 		Registerer:       n.registry,
 		Events:           n.storageEvents(),
 		WALSync:          mode,
@@ -226,6 +227,14 @@ func (n *Node) storageOptions() storage.Options {
 		RetentionBytes:   int64(n.options.Retention.Size),
 		OutOfOrderWindow: time.Duration(n.cfg.Storage.OutOfOrderWindow),
 	}
+	n.memory.storage(&o)
+	return o
+}
+
+func (n *Node) limitOptions(f *File) limit.Options {
+	o := f.Barograph.Limits.options()
+	n.memory.writes(&o)
+	return o
 }
 
 // stack is what stands on an open storage.
@@ -252,6 +261,7 @@ func (n *Node) build(db *storage.DB) (*stack, error) {
 	s.appender = n.limits.Over(writer)
 
 	opts := n.options.Query.options()
+	n.memory.queries(&opts)
 	opts.Features = n.cfg.features()
 	opts.SubqueryStep = func() time.Duration { return time.Duration(n.file.Load().Global.EvaluationInterval) }
 	opts.ActiveQueries = filepath.Join(n.cfg.Storage.Path, "active-queries")

@@ -23,13 +23,14 @@ type Barograph struct {
 // Limits are what writers are held to. Each refusal names its limit in an err-barograph-... id and
 // is counted. A negative value is no limit, except for bodies and buckets. A reload changes them.
 type Limits struct {
-	// BodyBytes of one request as it is sent, compressed; default 32MiB.
+	// BodyBytes of one request as it is sent, compressed; default 32MiB, or less of little memory.
 	BodyBytes Bytes `yaml:"body_bytes,omitempty"`
-	// DecodedBytes of one request when decompressed; default 128MiB.
+	// DecodedBytes of one request when decompressed; default 128MiB, or less of little memory.
 	DecodedBytes Bytes `yaml:"decoded_bytes,omitempty"`
 	// ImportBytes of one import when decompressed; default 16GiB.
 	ImportBytes Bytes `yaml:"import_bytes,omitempty"`
-	// InFlightBytes of all requests being worked on at once; default 512MiB.
+	// InFlightBytes of all requests being worked on at once; default an eighth of the memory, at most
+	// 512MiB.
 	InFlightBytes Bytes `yaml:"in_flight_bytes,omitempty"`
 	// BodyTime is how long a body may take to arrive, and each piece of an import; default 30s.
 	BodyTime Duration `yaml:"body_time,omitempty"`
@@ -41,7 +42,7 @@ type Limits struct {
 	LabelValueBytes Bytes `yaml:"label_value_bytes,omitempty"`
 	// HistogramBuckets is the most buckets of a native histogram; default 10000.
 	HistogramBuckets int `yaml:"histogram_buckets,omitempty"`
-	// ActiveSeries is the most series in memory; default 5000000.
+	// ActiveSeries is the most series in memory; default 5000000, or as many as fit half the memory.
 	ActiveSeries int `yaml:"active_series,omitempty"`
 	// NewSeriesPerSecond bounds the rate at which series are created; default 100000.
 	NewSeriesPerSecond int `yaml:"new_series_per_second,omitempty"`
@@ -83,10 +84,11 @@ type Retention struct {
 type Query struct {
 	// Timeout ends a query, the wait for its turn included; default 2m. --query.timeout wins.
 	Timeout Duration `yaml:"timeout,omitempty"`
-	// MaxSamples is the most samples a query may hold at a time; default 50000000.
+	// MaxSamples is the most samples a query may hold at a time; default 50000000, or as many as fit max_query_bytes.
 	// --query.max-samples wins.
 	MaxSamples int `yaml:"max_samples,omitempty"`
-	// MaxConcurrency is the most queries that run at one time; default 20. --query.max-concurrency wins.
+	// MaxConcurrency is the most queries that run at one time; default twice the cores, between 4 and
+	// 20. --query.max-concurrency wins.
 	MaxConcurrency int `yaml:"max_concurrency,omitempty"`
 	// MaxQueued is the most queries that wait for their turn; more are refused. Default 200.
 	MaxQueued int `yaml:"max_queued,omitempty"`
@@ -95,10 +97,14 @@ type Query struct {
 	LookbackDelta Duration `yaml:"lookback_delta,omitempty"`
 	// MaxSeries is the most series a query's selectors may match together; default 1000000.
 	MaxSeries int `yaml:"max_series,omitempty"`
-	// MaxQueryBytes is the most memory a query may hold for what it read; default 1GiB.
+	// MaxQueryBytes is the most memory a query may hold, or a request for series or labels; default
+	// half of max_bytes.
 	MaxQueryBytes Bytes `yaml:"max_query_bytes,omitempty"`
-	// MaxBytes is the same for all queries together; default 2GiB.
+	// MaxBytes is the same for all of them together; default a quarter of the memory.
 	MaxBytes Bytes `yaml:"max_bytes,omitempty"`
+	// MaxMemory is how much memory may be in use in the whole process before the query that holds most
+	// is ended; default four fifths of the memory.
+	MaxMemory Bytes `yaml:"max_memory,omitempty"`
 	// MaxLength of a query's text in bytes; default 1MiB.
 	MaxLength Bytes `yaml:"max_length,omitempty"`
 	// MaxDepth of an expression; default 1000.
@@ -120,7 +126,7 @@ func (q Query) options() querier.Options {
 	return querier.Options{
 		Timeout: time.Duration(q.Timeout), LookbackDelta: time.Duration(q.LookbackDelta),
 		MaxConcurrency: q.MaxConcurrency, MaxQueued: q.MaxQueued, MaxSamples: q.MaxSamples, MaxSeries: q.MaxSeries,
-		MaxQueryBytes: int64(q.MaxQueryBytes), MaxBytes: int64(q.MaxBytes), MaxLength: int(q.MaxLength), MaxDepth: q.MaxDepth,
+		MaxQueryBytes: int64(q.MaxQueryBytes), MaxBytes: int64(q.MaxBytes), MaxMemory: int64(q.MaxMemory), MaxLength: int(q.MaxLength), MaxDepth: q.MaxDepth,
 		MaxRegexLength: int(q.MaxRegexLength), MaxRegexSize: q.MaxRegexSize, MaxPoints: q.MaxPoints,
 		MaxSubquerySteps: q.MaxSubquerySteps, MaxSubqueryPoints: q.MaxSubqueryPoints,
 	}
