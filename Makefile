@@ -75,8 +75,9 @@ bench: build ## measure beside Debian's prometheus and victoria-metrics
 differential: go ## compare random queries with promql for DIFFTIME (1h)
 	$(GO) test -tags invariants -timeout 0 -run 'Test(Split)?Differential' -v ./querier/ -differential.time=$(DIFFTIME)
 
-crash: go ## run the crash and kill tests COUNT (10) times
-	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill' $(PACKAGES)
+crash: go ## run the crash and kill tests COUNT (10) times, and once at every operation on the disk
+	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill|PowerLoss' $(PACKAGES)
+	$(GO) test -tags invariants -timeout 1h -run 'Crash|PowerLoss|Conformance' ./storage/ -thorough
 
 stress: go ## run the tests of PACKAGES COUNT (10) times in random order
 	$(GO) test -race -tags invariants -count=$(COUNT) -shuffle=on $(PACKAGES)

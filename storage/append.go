@@ -74,7 +74,7 @@ func (db *DB) apply(f *frame.Frame) (wal.Pos, []frame.Rejected, error) {
 // says builds on those before it.
 func (db *DB) log(f *frame.Frame) (pos wal.Pos, err error) {
 	err = db.encoder.Encode(f, func(record []byte) (err error) {
-		pos, err = db.wal.Append(kindFrame, record)
+		pos, err = db.wal.Append(KindFrame, record)
 		return err
 	})
 	return pos, err

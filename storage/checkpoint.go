@@ -35,6 +35,9 @@ var (
 // chunk or frame alone is.
 const maxUnpacked = 64 * head.MaxRecordBytes
 
+// UnpackCheckpoint appends to dst the head's record that a record of a checkpoint is.
+func UnpackCheckpoint(dst, packed []byte) ([]byte, error) { return unpacker().DecodeAll(packed, dst) }
+
 // cut begins a new segment of the log; all records before it are in the head.
 func (db *DB) cut() (uint64, error) {
 	db.barrier.Lock()
@@ -92,7 +95,7 @@ func (l *loading) record(packed []byte, keep func(t int64) bool) {
 	b := <-l.buffers
 	b.packed = append(b.packed[:0], packed...)
 	l.group.Go(func() (err error) {
-		b.record, err = unpacker().DecodeAll(b.packed, b.record[:0])
+		b.record, err = UnpackCheckpoint(b.record[:0], b.packed)
 		if err == nil {
 			err = l.db.head.LoadCheckpoint(b.record, keep)
 		}

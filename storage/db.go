@@ -29,8 +29,8 @@ const (
 	snapshotsDir = "snapshots" // see Snapshot
 )
 
-// The kinds of records in the log, beside wal.KindCheckpoint.
-const kindFrame wal.Kind = 1
+// KindFrame is the kind of the log's records, beside wal.KindCheckpoint: a frame.
+const KindFrame wal.Kind = 1
 
 // DB is the storage of one node.
 type DB struct {
@@ -131,6 +131,14 @@ func (db *DB) emptyBuildDir() error {
 }
 
 func (db *DB) openStore() error {
+	torn, err := checkManifest(db.opts.FS, db.path(storeDir))
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	if torn > 0 {
+		db.metrics.corruptions.Inc()
+		db.background("open store", fmt.Errorf("the list of tables ends in %d bytes that are not whole", torn))
+	}
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
 	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
 	if err != nil {

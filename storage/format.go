@@ -10,7 +10,7 @@ import (
 )
 
 // formatVersion of a data directory as a whole. The parts of it have versions of their own.
-const formatVersion = 1
+const formatVersion = 2
 
 // checkFormat refuses a directory of a newer format or another number of shards, and marks a new
 // one.

@@ -82,7 +82,7 @@ func damageRecord(t *testing.T, fs vfs.FS, segment uint64, rng *rand.Rand) int {
 	path := fs.PathJoin("data", walDir, fmt.Sprintf("%016d.wal", segment))
 	var at []int64
 	_, err := wal.DumpSegment(fs, path, func(e wal.Entry) error {
-		if e.Kind == kindFrame {
+		if e.Kind == KindFrame {
 			at = append(at, e.Offset+e.Bytes/2)
 		}
 		return nil

@@ -53,7 +53,7 @@ func (db *DB) replay(ms marks) (ReplayInfo, error) {
 		case wal.KindCheckpoint:
 			checkpoint.record(payload, ms.keep(segment))
 			return nil
-		case kindFrame:
+		case KindFrame:
 			if inCheckpoint {
 				inCheckpoint = false
 				checkpoint.wait()

@@ -119,7 +119,7 @@ func TestForeignDirectory(t *testing.T) {
 	require.NoError(t, db.store.Set(keys.Format(), []byte{formatVersion + 1, 8}, pebble.Sync))
 	db.stop()
 	_, err = Open("data", Options{FS: mem})
-	require.ErrorContains(t, err, "has format 2; this version reads 1")
+	require.ErrorContains(t, err, "has format 3; this version reads 2")
 }
 
 func write(t *testing.T, fs vfs.FS, path, text string) {

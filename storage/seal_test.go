@@ -175,7 +175,8 @@ func TestSealOfNothing(t *testing.T) {
 	require.Equal(t, map[string]written{key("0"): {midnight: bits(1)}}, readAll(t, db.DB))
 }
 
-// However the shards are cut, the part is the same.
+// However the shards are cut, the part holds the same. How many chunks have their timestamps in
+// common with others that are at hand differs.
 func TestMergeByShards(t *testing.T) {
 	ctx := context.Background()
 	db := run(t, vfs.NewMem(), Options{Retention: century})
@@ -191,6 +192,8 @@ func TestMergeByShards(t *testing.T) {
 		if width == 0 {
 			first = m
 		}
+		require.LessOrEqual(t, first.ChunkBytes, m.ChunkBytes)
+		first.ChunkBytes, first.Bytes = m.ChunkBytes, m.Bytes
 		require.Equal(t, first, m)
 		require.NoError(t, b.Discard())
 	}

@@ -34,6 +34,15 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "storage/series", "its own metrics are series"},
 	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
 
+	{"cmd/barotool", "storage", "the kinds of the log's records"},
+	{"cmd/barotool", "storage/block", "it prints parts"},
+	{"cmd/barotool", "storage/chunk", "their chunks"},
+	{"cmd/barotool", "storage/frame", "frames"},
+	{"cmd/barotool", "storage/head", "checkpoints of the head"},
+	{"cmd/barotool", "storage/keys", "what lies under keys"},
+	{"cmd/barotool", "storage/series", "series"},
+	{"cmd/barotool", "storage/wal", "and the log's files"},
+
 	{"ingest", "storage/frame", "the write path ends in a frame"},
 	{"ingest", "storage/series", "of series"},
 	{"ingest/intake", "ingest", "refusals have reasons"},

@@ -19,13 +19,14 @@ import (
 
 // Builder writes a part: it collects series, puts them in order, and writes chunk rows and index
 // as sorted tables for Pebble to ingest. It keeps what it is given until Spill or Finish, label bytes
-// and chunks as they are, and beside them about 100 bytes for each series; of those behind a Spill
+// and chunks as they are, and beside them about 100 bytes for each series, 16 for each chunk; of those behind a Spill
 // some 25 bytes each and their symbols and postings. A part may so be much larger than the memory.
 //
 // A Builder is for one goroutine.
 type Builder struct {
 	tables  tables
 	header  *header
+	times   *timesWriter
 	entries []entry // since the last Spill
 	index   *collector
 	key     []byte
@@ -45,6 +46,7 @@ type entry struct {
 func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 	p := meta.Part
 	return &Builder{
+		times: newTimesWriter(),
 		tables: tables{
 			fs: fs, dir: dir, format: db.TableFormat(),
 			name: fmt.Sprintf("%s-%d-%d", p.Tier, p.Start, p.Seq),
@@ -117,7 +119,7 @@ func (b *Builder) write() error {
 	if err := b.tables.cut(); err != nil {
 		return err
 	}
-	return newIndexWriter(&b.tables, b.header, b.index).write()
+	return newIndexWriter(&b.tables, b.header, b.index, b.times).write()
 }
 
 func (b *Builder) spill() error {
@@ -125,6 +127,9 @@ func (b *Builder) spill() error {
 		return err
 	}
 	b.order()
+	if err := b.times.survey(b.entries); err != nil {
+		return err
+	}
 	b.key = keys.AppendChunk(b.key[:0], b.header.Part, 0, 0)
 	for i := range b.entries {
 		e, ordinal := &b.entries[i], uint32(b.header.Series)
@@ -206,17 +211,21 @@ func (b *Builder) count(e *entry, ordinal uint32) {
 	for _, c := range e.chunks {
 		h.MinT, h.MaxT = min(h.MinT, c.MinT), max(h.MaxT, c.MaxT)
 		h.Samples += int64(c.Samples)
-		h.ChunkBytes += int64(len(c.Data))
 	}
 	h.Series++
 }
 
 func (b *Builder) writeRow(e *entry, ordinal uint32) error {
 	keys.SetChunk(b.key, e.fingerprint.Shard(b.header.ShardBits), ordinal)
-	row, err := chunk.AppendRow(b.row[:0], e.chunks)
+	columns, err := b.times.columnsOf(e.chunks)
+	if err != nil {
+		return fmt.Errorf("series %s: %w", e.labels, err)
+	}
+	row, err := chunk.AppendRow(b.row[:0], e.chunks, columns)
 	if err != nil {
 		return fmt.Errorf("series %s: %w", e.labels, err)
 	}
 	b.row = row
+	b.header.ChunkBytes += int64(len(row))
 	return b.tables.set(b.key, row)
 }

@@ -25,14 +25,14 @@
 //
 // # Header
 //
-//	version u8 (1, or 2 if it replaces parts) | crc32c u32 le, of all that follows
+//	version u8 (3) | crc32c u32 le, of all that follows
 //	tier u8 | shard bits u8 | varint start | uvarint seq
-//	varint mint | varint maxt | uvarint samples | uvarint bytes of chunks
+//	varint mint | varint maxt | uvarint samples | uvarint bytes of chunk rows
 //	varint flushed before | uvarint flushed segment
-//	uvarint number of symbols | uvarint number of labels of all series
+//	uvarint number of symbols | uvarint number of labels of all series | uvarint number of columns of times
 //	uvarint number of shards that have series, then for each, in order:
 //	  uvarint shards skipped since the last | uvarint number of its series
-//	version 2: uvarint number of parts it replaces, then for each, by start and seq:
+//	uvarint number of parts it replaces, then for each, by start and seq:
 //	  varint start less the last one's, at first its own | uvarint seq
 //
 // # Symbols
@@ -59,6 +59,15 @@
 // Fingerprints are 8 bytes each, little endian. Postings are a roaring bitmap of ordinals in its
 // portable format, with runs. The postings of a label name follow each other in the order of the
 // values, so that names and values are listed from keys alone.
+//
+// # Times
+//
+// The series of a target are scraped together and have equal timestamps, which need not be regular:
+// those that several chunks have are written once, numbered in the order in which rows first need
+// them, so that the columns of a target follow each other. A series that lacks a sample has its own,
+// in its row. How a column is encoded says package chunk.
+//
+//	repeat: uvarint len | column
 //
 // # Damage
 //

@@ -45,7 +45,7 @@ func fleet(seed uint64, machines int, start int64, samples int) []chunk.Series {
 				if metric.label != "" {
 					ls = append(ls, metric.label, fmt.Sprintf("%s-%d", metric.label, v))
 				}
-				all = append(all, oneSeries(series.FromStrings(ls...), course(r, metric.kind, start, samples)))
+				all = append(all, oneSeries(series.FromStrings(ls...), course(r, m, metric.kind, start, samples)))
 			}
 		}
 	}
@@ -56,29 +56,58 @@ func oneSeries(ls series.Labels, chunks []chunk.Chunk) chunk.Series {
 	return chunk.Series{Fingerprint: ls.Fingerprint(), Labels: ls, Chunks: chunks}
 }
 
-// course makes the chunks of a series.
-func course(r *rand.Rand, kind byte, start int64, samples int) []chunk.Chunk {
+// course makes the chunks of a series. The counters of a machine have timestamps in common that are
+// not regular, and which the part may keep once.
+func course(r *rand.Rand, machine int, kind byte, start int64, samples int) []chunk.Chunk {
 	var (
 		chunks []chunk.Chunk
-		a      chunk.XORAppender
+		ts     []int64
+		vs     []float64
 		value  = float64(r.IntN(1_000_000))
 		scale  = 1 + r.IntN(1000)
 	)
 	for i := range samples {
+		at := start + int64(i)*15_000
 		switch kind {
 		case 'c':
 			value += float64(r.IntN(scale))
+			at += int64(i * i * 7919 % (11 + machine))
 		case 'g':
 			value += float64(r.IntN(2*scale)-scale) / 100
 		}
-		a.Append(start+int64(i)*15_000, value)
-		if a.Len() == chunk.MaxSamples {
-			chunks = append(chunks, a.Close())
-			a = chunk.XORAppender{}
+		ts, vs = append(ts, at), append(vs, value)
+		if len(ts) == chunk.MaxSamples || i == samples-1 {
+			chunks = append(chunks, encoded(kind, ts, vs))
+			ts, vs = ts[:0], vs[:0]
 		}
 	}
-	if a.Len() > 0 {
-		chunks = append(chunks, a.Close())
-	}
 	return chunks
+}
+
+func encoded(kind byte, ts []int64, vs []float64) chunk.Chunk {
+	if kind == 'c' {
+		c, _ := chunk.EncodeFloats(nil, ts, vs)
+		return c
+	}
+	var a chunk.XORAppender
+	for i, t := range ts {
+		a.Append(t, vs[i])
+	}
+	return a.Close()
+}
+
+// whole is a chunk that stands for itself.
+func whole(c chunk.Chunk) chunk.Chunk {
+	if c.Times == nil {
+		return c
+	}
+	row, err := chunk.AppendRow(nil, []chunk.Chunk{c}, nil)
+	if err != nil {
+		panic(err)
+	}
+	cs, err := chunk.DecodeRow(nil, row, nil)
+	if err != nil {
+		panic(err)
+	}
+	return cs[0]
 }

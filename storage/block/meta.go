@@ -20,7 +20,7 @@ type Meta struct {
 	MinT, MaxT int64
 	Series     int64
 	Samples    int64
-	// ChunkBytes of encoded samples, before Pebble's compression.
+	// ChunkBytes of chunk rows, before Pebble's compression.
 	ChunkBytes int64
 	// Bytes on disk, chunks and index. It is asked of Pebble, not kept in the header.
 	Bytes int64
@@ -44,6 +44,7 @@ type header struct {
 	Meta
 	symbols uint32 // how many
 	labels  uint64 // how many, over all series
+	times   uint32 // how many columns of timestamps
 	// shards that have series, ascending. The series of shards[i] are the ordinals from starts[i]
 	// up to starts[i+1]; the last of starts is the number of series.
 	shards []series.Shard
@@ -51,10 +52,8 @@ type header struct {
 }
 
 const (
-	headerVersion = 1
-	// replacingVersion is that of a part which replaces others.
-	replacingVersion = 2
-	maxShardBits     = 16
+	headerVersion = 3
+	maxShardBits  = 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -72,11 +71,7 @@ func (h *header) shardAt(ordinal uint32) int {
 }
 
 func (h *header) encode(dst []byte) []byte {
-	version := byte(headerVersion)
-	if len(h.Replaces) > 0 {
-		version = replacingVersion
-	}
-	dst = append(dst, version, 0, 0, 0, 0)
+	dst = append(dst, headerVersion, 0, 0, 0, 0)
 	body := len(dst)
 	dst = append(dst, byte(h.Part.Tier), h.ShardBits)
 	dst = binary.AppendVarint(dst, h.Part.Start)
@@ -87,7 +82,7 @@ func (h *header) encode(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	dst = binary.AppendVarint(dst, h.FlushedBefore)
-	for _, v := range []uint64{h.FlushedSegment, uint64(h.symbols), h.labels, uint64(len(h.shards))} {
+	for _, v := range []uint64{h.FlushedSegment, uint64(h.symbols), h.labels, uint64(h.times), uint64(len(h.shards))} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	next := 0
@@ -96,9 +91,7 @@ func (h *header) encode(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(h.starts[i+1]-h.starts[i]))
 		next = int(shard) + 1
 	}
-	if version == replacingVersion {
-		dst = h.encodeReplaces(dst)
-	}
+	dst = h.encodeReplaces(dst)
 	binary.LittleEndian.PutUint32(dst[body-4:], crc32.Checksum(dst[body:], castagnoli))
 	return dst
 }
@@ -118,7 +111,7 @@ func decodeHeader(b []byte) (*header, error) {
 	if len(b) < 5 {
 		return nil, decodeErrorf("header of %d bytes", len(b))
 	}
-	if b[0] != headerVersion && b[0] != replacingVersion {
+	if b[0] != headerVersion {
 		return nil, decodeErrorf("header version %d is not known", b[0])
 	}
 	if crc32.Checksum(b[5:], castagnoli) != binary.LittleEndian.Uint32(b[1:]) {
@@ -137,13 +130,12 @@ func decodeHeader(b []byte) (*header, error) {
 	h.FlushedSegment = c.uvarint()
 	h.symbols = uint32(c.upTo(math.MaxUint32))
 	h.labels = c.uvarint()
+	h.times = uint32(c.upTo(math.MaxUint32))
 	if h.ShardBits > maxShardBits {
 		return nil, decodeErrorf("header has %d shard bits", h.ShardBits)
 	}
 	h.decodeShards(&c)
-	if b[0] == replacingVersion {
-		h.decodeReplaces(&c)
-	}
+	h.decodeReplaces(&c)
 	if c.bad || len(c.rest) > 0 || h.MinT > h.MaxT {
 		return nil, decodeErrorf("header fields")
 	}
@@ -177,11 +169,13 @@ func (h *header) decodeShards(c *cursor) {
 // decodeReplaces takes no part twice and not the part itself, or a part could be its own end.
 func (h *header) decodeReplaces(c *cursor) {
 	n := int(c.upTo(MaxReplaces))
-	if n == 0 || n > len(c.rest)/2 { // Each takes two bytes at least.
+	if n > len(c.rest)/2 { // Each takes two bytes at least.
 		c.fail()
 		return
 	}
-	h.Replaces = make([]keys.Part, 0, n)
+	if n > 0 {
+		h.Replaces = make([]keys.Part, 0, n)
+	}
 	last := h.Part.Start
 	for i := range n {
 		last += c.varint()

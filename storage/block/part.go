@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -97,18 +98,27 @@ func (h *header) size() int64 { return int64(6*len(h.shards)) + 160 }
 
 // symbolBlock is read through the cache.
 func (p *Part) symbolBlock(r pebble.Reader, n uint32) (*symbolBlock, error) {
-	key := cacheKey{part: p.meta.Part, section: keys.Symbols, block: n}
-	if b, ok := p.cache.get(key).(*symbolBlock); ok {
+	return cachedBlock(p, r, keys.Symbols, n, "symbols", decodeSymbols)
+}
+
+// cachedBlock reads a block of a section through the cache. What decode returns may keep its
+// argument.
+func cachedBlock[T cached](
+	p *Part, r pebble.Reader, s keys.Section, n uint32, what string, decode func([]byte) (T, error),
+) (T, error) {
+	key := cacheKey{part: p.meta.Part, section: s, block: n}
+	if b, ok := p.cache.get(key).(T); ok {
 		return b, nil
 	}
-	value, closer, err := r.Get(keys.AppendBlock(nil, p.meta.Part, keys.Symbols, n))
+	var none T
+	value, closer, err := r.Get(keys.AppendBlock(nil, p.meta.Part, s, n))
 	if err != nil {
-		return nil, p.readError(fmt.Sprintf("symbols %d", n), err)
+		return none, p.readError(fmt.Sprintf("%s %d", what, n), err)
 	}
 	defer closer.Close()
-	b, err := decodeSymbols(value)
+	b, err := decode(bytes.Clone(value))
 	if err != nil {
-		return nil, p.readError(fmt.Sprintf("symbols %d", n), err)
+		return none, p.readError(fmt.Sprintf("%s %d", what, n), err)
 	}
 	p.cache.put(key, b)
 	return b, nil

@@ -14,6 +14,8 @@ const (
 	blockBytes = 16 << 10
 	// indexBlockBytes is the size of the blocks in which Pebble finds its blocks.
 	indexBlockBytes = 64 << 10
+	// manifestBytes is when Pebble writes its list of tables anew; at start all of it is looked at.
+	manifestBytes = 4 << 20
 	// memTableBytes: only the node's own facts are written row by row.
 	memTableBytes = 1 << 20
 )
@@ -48,12 +50,13 @@ func tableOptions(format sstable.TableFormat) sstable.WriterOptions {
 // Events.Listen.
 func PebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
 	o := &pebble.Options{
-		FS:                 fs,
-		CacheSize:          cacheBytes,
-		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       memTableBytes,
-		Logger:             logger{},
-		EventListener:      &pebble.EventListener{},
+		FS:                  fs,
+		CacheSize:           cacheBytes,
+		FormatMajorVersion:  pebble.FormatNewest,
+		MemTableSize:        memTableBytes,
+		MaxManifestFileSize: manifestBytes,
+		Logger:              logger{},
+		EventListener:       &pebble.EventListener{},
 	}
 	// Parts never overlap, so there is nothing to compact; a compaction because of many reads
 	// would write a table again for nothing.

@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -68,6 +69,7 @@ func (s *selection) readChunks() error {
 		return err
 	}
 	defer rows.close()
+	times := newTimesReader(s)
 	var (
 		limit  = s.limit()
 		data   = arena[byte]{take: s.take}
@@ -89,8 +91,10 @@ func (s *selection) readChunks() error {
 		if err != nil {
 			return err
 		}
-		if found, err = chunk.DecodeRow(found[:0], row); err != nil {
+		if found, err = chunk.DecodeRow(found[:0], row, times.column); errors.Is(err, chunk.ErrCorrupt) {
 			return s.part.readError("chunks", decodeErrorf("row of series %d: %v", p.ordinal, err))
+		} else if err != nil {
+			return err // Of the times, told and counted by who reads them.
 		}
 		kept, err := s.keepChunks(&chunks, &data, found)
 		if err != nil {

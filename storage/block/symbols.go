@@ -26,6 +26,7 @@ type symbolBlock struct {
 	ends []uint32 // where each symbol ends in data; symbol i begins where i-1 ends
 }
 
+// decodeSymbols keeps nothing of b.
 func decodeSymbols(b []byte) (*symbolBlock, error) {
 	s := &symbolBlock{data: string(b), ends: make([]uint32, 0, min(symbolsPerBlock, len(b)))}
 	c := cursor{rest: b}

@@ -3,6 +3,7 @@ package block
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -25,6 +26,9 @@ func (p *Part) Verify(r pebble.Reader) error {
 	}
 	v := verifier{part: p, reader: r, header: h}
 	if err := v.readPostings(); err != nil {
+		return err
+	}
+	if err := v.readTimes(); err != nil {
 		return err
 	}
 	return v.readSeries()
@@ -79,6 +83,22 @@ func (v *verifier) readPostings() error {
 	return nil
 }
 
+// readTimes looks at every block of columns of timestamps; those that chunks use are unpacked with them.
+func (v *verifier) readTimes() error {
+	left := int(v.header.times)
+	for n := uint32(0); left > 0; n++ {
+		b, err := v.part.timesBlock(v.reader, n)
+		if err != nil {
+			return err
+		}
+		if len(b.columns) != min(left, timesPerBlock) {
+			return v.fail("block %d of times has %d columns", n, len(b.columns))
+		}
+		left -= len(b.columns)
+	}
+	return nil
+}
+
 // readSeries walks all series. Each of a series' labels is in the postings; since there are as
 // many postings as labels, no other is.
 func (v *verifier) readSeries() error {
@@ -99,6 +119,7 @@ func (v *verifier) readSeries() error {
 		return err
 	}
 	h := v.header
+	times := newTimesReader(&s)
 	v.minT, v.maxT = math.MaxInt64, math.MinInt64
 	var chunks []chunk.Chunk
 	for i, p := range s.picks {
@@ -113,9 +134,12 @@ func (v *verifier) readSeries() error {
 		if err != nil {
 			return err
 		}
-		if chunks, err = chunk.DecodeRow(chunks[:0], row); err != nil {
+		if chunks, err = chunk.DecodeRow(chunks[:0], row, times.column); errors.Is(err, chunk.ErrCorrupt) {
 			return v.fail("series %d: %v", i, err)
+		} else if err != nil {
+			return err
 		}
+		v.chunkBytes += uint64(len(row))
 		if err := v.checkChunks(uint32(i), chunks); err != nil {
 			return err
 		}
@@ -166,7 +190,6 @@ func (v *verifier) checkChunks(ordinal uint32, chunks []chunk.Chunk) error {
 				ordinal, i, c.Samples, c.MinT, c.MaxT, n, minT, maxT)
 		}
 		v.samples += uint64(n)
-		v.chunkBytes += uint64(len(c.Data))
 		v.minT, v.maxT = min(v.minT, minT), max(v.maxT, maxT)
 	}
 	return nil

@@ -12,19 +12,20 @@ import (
 type indexWriter struct {
 	tables *tables
 	header *header
+	times  *timesWriter
 	*collector
 
 	key []byte
 	buf bytes.Buffer
 }
 
-func newIndexWriter(t *tables, h *header, c *collector) *indexWriter {
-	return &indexWriter{tables: t, header: h, collector: c}
+func newIndexWriter(t *tables, h *header, c *collector, times *timesWriter) *indexWriter {
+	return &indexWriter{tables: t, header: h, times: times, collector: c}
 }
 
 func (w *indexWriter) write() error {
 	symbols, pairs := w.rank()
-	w.header.symbols, w.header.labels = uint32(len(symbols)), w.total
+	w.header.symbols, w.header.labels, w.header.times = uint32(len(symbols)), w.total, uint32(len(w.times.columns))
 	w.key = keys.AppendHeader(w.key[:0], w.header.Part)
 	if err := w.tables.set(w.key, w.header.encode(nil)); err != nil {
 		return err
@@ -39,6 +40,9 @@ func (w *indexWriter) write() error {
 		return err
 	}
 	if err := w.writePostings(symbols, pairs); err != nil {
+		return err
+	}
+	if err := w.times.blocks(func(n int, b []byte) error { return w.block(keys.Times, n, b) }); err != nil {
 		return err
 	}
 	return w.tables.cut()

@@ -33,6 +33,8 @@ type Chunk struct {
 	Samples    int
 	MinT, MaxT int64 // inclusive, milliseconds
 	Data       []byte
+	// Times are the timestamps if Data lacks them; nil in a chunk that stands for itself.
+	Times *Times
 }
 
 // Series is one series with its chunks for some selection.

@@ -92,7 +92,8 @@ func overlapping(chunks []Chunk) int {
 func allSame(chunks []Chunk) bool {
 	a := chunks[0]
 	for _, b := range chunks[1:] {
-		if a.Enc != b.Enc || a.Samples != b.Samples || a.MinT != b.MinT || a.MaxT != b.MaxT || !bytes.Equal(a.Data, b.Data) {
+		if a.Enc != b.Enc || a.Samples != b.Samples || a.MinT != b.MinT || a.MaxT != b.MaxT ||
+			!a.Times.equal(b.Times) || !bytes.Equal(a.Data, b.Data) {
 			return false
 		}
 	}

@@ -82,12 +82,13 @@ func (e *encoder) appendDecimal(dst []byte, ts []int64, vs []float64) ([]byte, b
 	return dst, exact
 }
 
-// appendTimes appends a column of timestamps and returns its form.
+// appendTimes appends a column of timestamps, with its length if it has one, and returns its form.
 func (e *encoder) appendTimes(dst []byte, ts []int64) ([]byte, uint8) {
 	if regular(ts) {
 		return dst, formFlat
 	}
 	e.times.plan(ts, true)
+	dst = binary.AppendUvarint(dst, uint64(e.times.size))
 	return e.times.append(dst), e.times.form
 }
 
@@ -164,63 +165,19 @@ func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error
 	case span < int64(n-1) || n == 1 && span > 0:
 		return ts, vs, corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
 	}
-	form, b := c.Data[0], c.Data[1:]
-	from := len(ts)
-	newT := grown(ts, n)
-	b, err := decodeTimes(newT[from:], b, form&15, c)
+	newT, b, err := c.appendTimes(ts)
 	if err != nil {
 		return ts, vs, err
 	}
-	from = len(vs)
+	from := len(vs)
 	newV := grown(vs, n)
-	if b, err = decodeValues(newV[from:], b, form>>4); err != nil {
+	if b, err = decodeValues(newV[from:], b, c.Data[0]>>4); err != nil {
 		return ts, vs, err
 	}
 	if len(b) > 0 {
 		return ts, vs, corruptf("%d bytes too many", len(b))
 	}
 	return newT, newV, nil
-}
-
-func decodeTimes(ts []int64, b []byte, form uint8, c Chunk) ([]byte, error) {
-	n, span := len(ts), c.MaxT-c.MinT
-	if form == formFlat {
-		var step int64
-		if n > 1 {
-			if step = span / int64(n-1); step*int64(n-1) != span {
-				return b, corruptf("%d regular samples from %d to %d", n, c.MinT, c.MaxT)
-			}
-		}
-		fillLine(ts, c.MinT, step)
-		return b, nil
-	}
-	if form == formLine {
-		return b, corruptf("times of form %d", form)
-	}
-	var r columnReader
-	lead, ok := r.begin(b, form, c.MinT, span, n)
-	if !ok {
-		return b, corruptf("times of form %d", form)
-	}
-	r.lead(ts[:lead])
-	for out := ts[lead:]; len(out) > 0; {
-		m := min(len(out), blockLen)
-		if !r.next(out[:m]) {
-			return b, corruptf("times cut short")
-		}
-		out = out[m:]
-	}
-	back := int64(0)
-	for i := range ts[1:] {
-		back |= ts[i+1] - ts[i] - 1
-	}
-	if back < 0 {
-		return b, corruptf("time does not advance")
-	}
-	if last := ts[n-1]; last != c.MaxT {
-		return b, corruptf("ends at %d, not at %d", last, c.MaxT)
-	}
-	return r.b, nil
 }
 
 // fillLine sets ts to times that are a step apart. Four at once need not wait for each other.

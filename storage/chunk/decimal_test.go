@@ -15,7 +15,7 @@ func requireRoundTrip(t testing.TB, ts []int64, vs []float64) Chunk {
 	t.Helper()
 	c, dst := EncodeFloats([]byte("front"), ts, vs)
 	require.Equal(t, "front", string(dst[:5]))
-	require.Equal(t, Chunk{c.Enc, len(ts), ts[0], ts[len(ts)-1], dst[5:]}, c)
+	require.Equal(t, Chunk{Enc: c.Enc, Samples: len(ts), MinT: ts[0], MaxT: ts[len(ts)-1], Data: dst[5:]}, c)
 	gotT, gotV, err := Decode([]int64{7}, []float64{7}, c)
 	require.NoError(t, err)
 	require.Equal(t, ts, gotT[1:])

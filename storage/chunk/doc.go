@@ -12,16 +12,16 @@
 // makes sense of whole columns, so it is for closed chunks: the head re-encodes full chunks, a
 // flush makes one of each series' slot. What is read back is what was written, to the bit.
 //
-//	chunk      = form u8 | times | scale u8 | [exceptions] | varint x0 | values
+//	chunk      = form u8 | [uvarint len of times | times] | scale u8 | [exceptions] | varint x0 | values
 //	             form: low half of the times, high half of the values
 //	times, values by their form:
-//	             0 flat    nothing: all are x0; times: all steps are equal, mint and maxt say which
+//	             0 flat    nothing, not even a len: all are x0; times: all steps are equal, mint and maxt say which
 //	             1 line    varint step (values only)
 //	             2 level   blocks of y
 //	             3 delta   blocks of y's step
 //	             4 delta2  varint first step, blocks of the step's change
 //	             5 grid    blocks of y less i*step, step being (maxt-mint)/(samples-1) rounded (times only)
-//	             7         kept for times that lie elsewhere
+//	             7 shared  times: a column outside of the chunk, see below
 //	             +8        uvarint divisor before that, else 1
 //	             with x0 = mint for times, y = (x-x0)/divisor; blocks begin after what is known by then
 //	block      = width u8: 0-56, +64 patches follow, +128 base follows
@@ -51,7 +51,7 @@
 // layout, is there once for all runs that follow with the same one, which are a group. The iterator
 // gives what the library's would have, to the bit, and ToLibrary the chunks themselves.
 //
-//	chunk   = kind u8: 1 floats, 2 starts | form u8 | times | [ints: start timestamps]
+//	chunk   = kind u8: 1 floats, 2 starts | form u8 | [uvarint len of times | times] | [ints: start timestamps]
 //	          | uvarint runs | run... | group...
 //	run     = uvarint samples<<3 | reset<<1 | fresh | [layout, if fresh: the run begins a group]
 //	          reset: 0 unknown, 1 not, 2 reset, 3 gauge, as the library has it
@@ -66,13 +66,28 @@
 //
 // A stale marker has only its sum; in the other columns anything may stand.
 //
+// # Times in common
+//
+// The series of a target are mostly scraped together, and then have equal timestamps. Where rows are
+// kept with such columns (package block), a chunk may refer to one instead: then Chunk.Times has it,
+// decoded once for all that do. Decimal and Packed chunks can; DecodeRow and AppendRow are where chunks
+// come to be so and become whole again.
+//
+//	column     = uvarint samples | varint mint | uvarint maxt-mint | form u8 | times
+//
 // # Row
 //
 // What Pebble keeps for one series and slot is a row: the closed chunks of that series, by start.
 //
-//	row   = version u8 (1) | uvarint number of chunks | chunk...
-//	chunk = encoding u8 | flags u8 (0) | uvarint samples | varint mint | uvarint maxt-mint
-//	        | uvarint len(data) | data
+//	row    = version u8 (2) | chunk...
+//	chunk  = head u8 | [encoding u8] | [place] | [uvarint len(data)] | data
+//	head   = bits 0-1, the place:
+//	           0 given    uvarint samples | varint mint | uvarint maxt-mint
+//	           1 follows  as many samples as the chunk before, in as long a time, one mean step after its end
+//	           2 column   varint number of the column, less the one expected
+//	           3 next     the column expected: 0, then the one after the last that was named
+//	         bit 2: the encoding is not that of the chunk before, the first being taken to follow a Decimal
+//	         bit 3: the data goes to the row's end, without its len; so it does for the last chunk alone
 //
 // The first chunk's mint is absolute, the others' are relative to the mint before. Chunks of a row
 // may overlap in time (late samples): readers join them with NewIterator, which resolves doubled

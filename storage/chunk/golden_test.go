@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,4 +182,55 @@ func TestDecimalGolden(t *testing.T) {
 		require.Equal(t, ts, gotT)
 		require.Equal(t, bitsOf(vs), bitsOf(gotV))
 	})
+}
+
+// TestRowGolden: rows are, byte for byte, those of the fixture: chunks that follow each other, of
+// several encodings, and with their times in columns.
+func TestRowGolden(t *testing.T) {
+	const path = "testdata/v1/rows.txt"
+	var ts []int64
+	var vs []float64
+	random := noise(3)
+	for i := range int64(12) {
+		ts, vs = append(ts, 1_700_000_000_000+i*15_000), append(vs, float64(random(50)))
+	}
+	wavering := slices.Clone(ts)
+	for i := range wavering {
+		wavering[i] += 200_000 + random(9)
+	}
+	var regular, jittered []Chunk
+	for i := 0; i < len(ts); i += 4 {
+		a, _ := EncodeFloats(nil, ts[i:i+4], vs[i:i+4])
+		b, _ := EncodeFloats(nil, wavering[i:i+4], vs[i:i+4])
+		regular, jittered = append(regular, a), append(jittered, b)
+	}
+	var x XORAppender
+	x.Append(1_700_000_900_000, 7)
+	all := slices.Concat(regular, jittered, []Chunk{x.Close()})
+	var b strings.Builder
+	for _, c := range jittered {
+		column, err := c.AppendTimes(nil)
+		require.NoError(t, err)
+		fmt.Fprintf(&b, "column %x\n", column)
+	}
+	for _, columns := range [][]uint32{
+		nil, {NoColumn, NoColumn, NoColumn, 5, 6, 4, NoColumn}, {0, 1, 2, 3, 4, 5, NoColumn},
+	} {
+		row, err := AppendRow(nil, all, columns)
+		require.NoError(t, err)
+		fmt.Fprintf(&b, "row %x\n", row)
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+	var row []byte
+	lines := strings.Split(strings.TrimSpace(string(want)), "\n")
+	_, err = fmt.Sscanf(lines[3], "row %x", &row)
+	require.NoError(t, err)
+	got, err := DecodeRow(nil, row, nil)
+	require.NoError(t, err)
+	require.Equal(t, all, got)
 }

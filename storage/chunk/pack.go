@@ -15,7 +15,7 @@ const (
 	formDelta  = 3 // the step of y
 	formDelta2 = 4 // the change of the step of y
 	formGrid   = 5 // y less a line from the first to the last one; for times only
-	formShared = 7 // Kept for times that lie outside of the chunk.
+	formShared = 7 // Times that lie outside of the chunk.
 	divided    = 8 // The divisor is not 1.
 )
 

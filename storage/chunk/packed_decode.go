@@ -38,14 +38,13 @@ func (it *packedIterator) open(c Chunk) error {
 	n := c.Samples
 	kind, ok := c.kind()
 	switch {
-	case !ok || len(c.Data) < 2 || n <= 0 || n > MaxDecimalSamples:
+	case !ok || len(c.Data) < 2 || c.Data[1] > 15 || n <= 0 || n > MaxDecimalSamples:
 		return corruptf("%d packed histograms in %d bytes", n, len(c.Data))
 	case c.MaxT-c.MinT < int64(n-1) || n == 1 && c.MaxT != c.MinT:
 		return corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
 	}
 	it.kind = kind
-	ts := grown(it.ts, n)
-	b, err := decodeTimes(ts, c.Data[2:], c.Data[1], c)
+	ts, b, err := c.appendTimes(it.ts)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func TestXORBytesEqualLibrary(t *testing.T) {
 		}
 		c := a.Close()
 		require.Equal(t, libraryXOR(t, ts, vs), c.Data)
-		require.Equal(t, Chunk{XOR, len(ts), ts[0], ts[len(ts)-1], c.Data}, c)
+		require.Equal(t, Chunk{Enc: XOR, Samples: len(ts), MinT: ts[0], MaxT: ts[len(ts)-1], Data: c.Data}, c)
 		require.Zero(t, a)
 	}
 }

@@ -150,7 +150,7 @@ func (w *recordWriter) entry(e entry, size int) error {
 		open = []chunk.Chunk{e.open}
 	}
 	for _, chunks := range [2][]chunk.Chunk{e.closed, open} {
-		row, err := chunk.AppendRow(w.row[:0], chunks)
+		row, err := chunk.AppendRow(w.row[:0], chunks, nil)
 		if err != nil {
 			return fmt.Errorf("checkpoint %s: %w", e.labels, err)
 		}

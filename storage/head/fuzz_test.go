@@ -27,11 +27,14 @@ func FuzzLoadCheckpoint(f *testing.F) {
 	f.Add([]byte{1, 2, 0, 1, 0, 2, 2, 1, 0, 2, 1, 0})
 	f.Fuzz(func(t *testing.T, record []byte) {
 		h := head.New(options())
-		if err := h.LoadCheckpoint(record, nil); err != nil {
+		err := h.LoadCheckpoint(record, nil)
+		_, dumpErr := head.DumpRecord(record)
+		if err != nil {
 			return
 		}
+		require.NoError(t, dumpErr)
 		h.Append(floats(series.MakeRef(0, 1), 5000, 1, series.MakeRef(1, 1), 10, 1))
-		_, err := h.Select(everything())
+		_, err = h.Select(everything())
 		require.NoError(t, err)
 		require.NoError(t, h.LoadCheckpoint(record, nil))
 		require.NoError(t, h.Checkpoint(func([]byte) error { return nil }))

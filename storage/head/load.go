@@ -128,11 +128,11 @@ func cutEntry(chunks *[]chunk.Chunk, body []byte) (e entry, rest []byte, err err
 		return e, nil, errShort
 	}
 	from := len(*chunks)
-	if *chunks, err = chunk.DecodeRow(*chunks, closedRow); err != nil {
+	if *chunks, err = chunk.DecodeRow(*chunks, closedRow, nil); err != nil {
 		return e, nil, fmt.Errorf("%w: %w", errRecord, err)
 	}
 	to := len(*chunks)
-	if *chunks, err = chunk.DecodeRow(*chunks, openRow); err != nil {
+	if *chunks, err = chunk.DecodeRow(*chunks, openRow, nil); err != nil {
 		return e, nil, fmt.Errorf("%w: %w", errRecord, err)
 	}
 	e.closed = (*chunks)[from:to:to]

@@ -16,13 +16,14 @@ const (
 	Labels       Section = 2
 	Fingerprints Section = 3
 	Postings     Section = 4
+	Times        Section = 5
 )
 
 // IndexKey is a decoded index key.
 type IndexKey struct {
 	Part    Part
 	Section Section
-	Block   uint32 // Symbols, Labels and Fingerprints
+	Block   uint32 // Symbols, Labels, Fingerprints and Times
 	Name    []byte // Postings
 	Value   []byte // Postings; a view into the key
 }
@@ -39,7 +40,7 @@ func AppendHeader(dst []byte, p Part) []byte {
 	return append(AppendPart(dst, Index, p), byte(Header))
 }
 
-// AppendBlock appends the key of a block of the sections Symbols, Labels and Fingerprints.
+// AppendBlock appends the key of a block of the sections Symbols, Labels, Fingerprints and Times.
 func AppendBlock(dst []byte, p Part, s Section, block uint32) []byte {
 	dst = append(AppendPart(dst, Index, p), byte(s))
 	return binary.BigEndian.AppendUint32(dst, block)
@@ -93,7 +94,7 @@ func ParseIndex(key []byte) (IndexKey, error) {
 		if len(rest) == 0 {
 			return k, nil
 		}
-	case Symbols, Labels, Fingerprints:
+	case Symbols, Labels, Fingerprints, Times:
 		if len(rest) == 4 {
 			k.Block = binary.BigEndian.Uint32(rest)
 			return k, nil

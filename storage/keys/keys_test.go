@@ -147,7 +147,7 @@ func TestIndexSections(t *testing.T) {
 		AppendHeader(nil, p),
 		AppendBlock(nil, p, Symbols, 0), AppendBlock(nil, p, Symbols, math.MaxUint32),
 		AppendBlock(nil, p, Labels, 1), AppendBlock(nil, p, Fingerprints, 256),
-		AppendPosting(nil, p, "", ""), AppendPosting(nil, p, "\xff", "\xff"),
+		AppendPosting(nil, p, "", ""), AppendPosting(nil, p, "\xff", "\xff"), AppendBlock(nil, p, Times, 0),
 	}
 	require.True(t, slices.IsSortedFunc(ordered, bytes.Compare))
 	_, end := PartSpan(Index, p)
@@ -202,6 +202,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(AppendChunk(nil, p, 3, 4))
 	f.Add(AppendHeader(nil, p))
 	f.Add(AppendBlock(nil, p, Symbols, 4))
+	f.Add(AppendBlock(nil, p, Times, 4))
 	f.Add(AppendPosting(nil, p, "na\x00me", "value"))
 	f.Add(Tombstone(9))
 	f.Fuzz(func(t *testing.T, key []byte) {
