@@ -132,6 +132,7 @@ func (c *config) run(ctx context.Context, out io.Writer, chosen []scenario, runs
 			for _, l := range lines {
 				if r, ok := l.row(o); ok && l.scenario == o.scenario.name {
 					rows = append(rows, r)
+					progress("%s: %s: %v %s, %s to the better", r.scenario, r.what, r.values, r.unit, figure(r.ratio))
 				}
 			}
 			lost += o.results[0].missing + o.results[0].lost

@@ -57,7 +57,7 @@ func targets(barograph string, names []string) ([]target, error) {
 			name: "prometheus", binary: "prometheus", write: "/api/v1/write", ready: "/-/ready",
 			args: func(dir, addr string) ([]string, error) {
 				config := dir + ".yml"
-				err := os.WriteFile(config, []byte("global: {}\nstorage:\n  tsdb:\n    out_of_order_time_window: 1h\n"), 0o644)
+				err := os.WriteFile(config, []byte("global: {}\nstorage:\n  tsdb:\n    out_of_order_time_window: 7d\n"), 0o644)
 				return []string{
 					"--config.file=" + config, "--storage.tsdb.path=" + dir, "--web.listen-address=" + addr,
 					"--web.enable-remote-write-receiver", "--web.enable-admin-api", "--storage.tsdb.retention.time=90d",
