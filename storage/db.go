@@ -240,6 +240,7 @@ func milliseconds(d time.Duration) int64 {
 func (db *DB) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return db.wal.Run(ctx) })
+	g.Go(func() error { db.head.Shrink(ctx); return nil })
 	g.Go(func() error { return db.every(ctx, spaceInterval, db.checkSpace) })
 	g.Go(func() error { return db.every(ctx, maintainInterval, func() { db.Maintain(ctx, time.Now()) }) })
 	return g.Wait()

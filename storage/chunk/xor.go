@@ -218,6 +218,9 @@ func (a *XORAppender) Close() Chunk {
 	return c
 }
 
+// Reset leaves the appender empty, with its memory for the next chunk.
+func (a *XORAppender) Reset() { *a = XORAppender{buf: a.buf[:0]} }
+
 // Resume makes the appender what it was when it had written the chunk. The chunk's bytes are
 // copied. Appending then gives the same bytes as if there had been no break.
 func (a *XORAppender) Resume(c Chunk) error {

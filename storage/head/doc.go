@@ -58,6 +58,9 @@
 // more than once, the open chunk in its last place. A record is at most MaxRecordBytes long unless
 // one chunk or frame alone is longer.
 //
+// A replay makes nothing smaller: it keeps full chunks as they were while they were open, and Shrink
+// sees to them once others no longer wait.
+//
 // # Concurrency
 //
 // All methods may be called concurrently, except that LoadCheckpoint and Replay come before

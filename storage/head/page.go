@@ -19,6 +19,7 @@ type page struct {
 		state [pageSeries]state
 		idle  [pageSeries]bool // had no samples at the last GC
 		slabs slabs
+		large bool // There are full chunks that Shrink has not seen.
 	}
 }
 

@@ -116,7 +116,11 @@ func (b *batch) closeOpen(p *page, j uint32) {
 		c, b.bytes = a.Snapshot(b.bytes[:0])
 		b.push(p, j, c)
 		st.lastT = a.LastT()
-		*a = chunk.XORAppender{}
+		if b.hasty {
+			a.Reset()
+		} else {
+			*a = chunk.XORAppender{}
+		}
 	}
 	if builder := st.builder(); builder != nil {
 		b.chunks = builder.Close(b.chunks[:0])
@@ -131,7 +135,11 @@ func (b *batch) closeOpen(p *page, j uint32) {
 // being made smaller; what is closed early is about to be flushed, or late samples go on in it.
 func (b *batch) push(p *page, j uint32, c chunk.Chunk) {
 	if c.Samples >= chunk.MaxSamples {
-		c = chunk.Shrink(c)
+		if b.hasty {
+			p.mu.large = true
+		} else {
+			c = chunk.Shrink(c)
+		}
 	}
 	p.addClosed(j, c)
 	b.figure(floorSlot(c.MinT, b.head.opts.SlotMillis)).bytes += int64(len(c.Data))

@@ -1,12 +1,14 @@
 package head_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -28,8 +30,10 @@ func replayFrame(h *head.Head, f *frame.Frame, keep func(int64) bool) error {
 
 func replay(t testing.TB, h *head.Head, frames ...*frame.Frame) {
 	t.Helper()
+	r := h.NewReplay(3)
+	defer r.Close()
 	for _, f := range frames {
-		require.NoError(t, replayFrame(h, f, nil))
+		require.NoError(t, r.Frame(func(into *frame.Frame) error { *into = *f; return nil }, nil))
 	}
 }
 
@@ -195,6 +199,67 @@ func TestFullChunksAreRecoded(t *testing.T) {
 	}
 	require.Equal(t, want, encodings(again))
 	require.Len(t, samples(t, selected(t, again, everything())[0].Chunks), 330)
+}
+
+// A replay leaves full chunks to Shrink, which makes of them what appending would have.
+func TestShrinkAfterReplay(t *testing.T) {
+	h, again := head.New(options()), head.New(options())
+	ref := mustRefs(t, h, set(0))[0]
+	frames := []*frame.Frame{define(ref, set(0))}
+	for i := range 300 {
+		f := floats(ref, 3*i, i*i%17)
+		require.Empty(t, h.Append(f))
+		frames = append(frames, f)
+	}
+	replay(t, again, frames...)
+	require.Equal(t, contents(t, h), contents(t, again))
+	chunks := selected(t, again, everything())[0].Chunks
+	for _, c := range chunks {
+		require.Equal(t, chunk.XOR, c.Enc)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	again.Shrink(canceled)
+	require.Equal(t, chunks, selected(t, again, everything())[0].Chunks)
+
+	for range 2 {
+		again.Shrink(t.Context())
+		require.Equal(t, selected(t, h, everything())[0].Chunks, selected(t, again, everything())[0].Chunks)
+		require.Equal(t, h.Stats(), again.Stats())
+	}
+	require.Len(t, samples(t, chunks), 300, "who has read them still can")
+}
+
+// The samples of a series stay in order, be they floats or histograms, and those of no series or no
+// page are passed over.
+func TestReplayInOrder(t *testing.T) {
+	const n, pages = 700, 3
+	defs, want := &frame.Frame{}, model{}
+	for i := range n {
+		defs.Series = append(defs.Series, frame.SeriesDef{Ref: series.MakeRef(uint32(i), 1), Labels: set(i)})
+	}
+	frames := []*frame.Frame{defs}
+	for at := range int64(40) {
+		f := &frame.Frame{}
+		for i := range n {
+			ref, s := defs.Series[(i*(1+2*int(at%2)))%n].Ref, series.Sample{T: at, V: float64(i)}
+			if int64(ref.Index())%20 == at/2 {
+				s = series.Sample{T: at, H: tsdbutil.GenerateTestHistogram(at)}
+				f.Histograms = append(f.Histograms, frame.Histogram{Ref: ref, T: at, H: s.H})
+			} else {
+				f.Refs, f.Times, f.Values = append(f.Refs, ref), append(f.Times, at), append(f.Values, s.V)
+			}
+			want.add(set(int(ref.Index())), s)
+		}
+		for _, index := range []uint32{n, pages * 256, 1 << 20} {
+			f.Refs, f.Times, f.Values = append(f.Refs, series.MakeRef(index, 1)), append(f.Times, at), append(f.Values, 1)
+		}
+		frames = append(frames, f)
+	}
+	h := head.New(options())
+	replay(t, h, frames...)
+	requireSame(t, want, contents(t, h))
+	require.Equal(t, int64(40*n), h.Stats().Samples)
 }
 
 func TestCheckpointRecordsAreBounded(t *testing.T) {

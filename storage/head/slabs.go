@@ -144,6 +144,11 @@ func (s *slabs) kill(c closed) {
 
 // keepClosed copies the chunks that keep names to new slabs and lets the others go.
 func (p *page) keepClosed(keep func(closed) bool) {
+	p.replaceClosed(func(c closed) (chunk.Chunk, bool) { return c.chunk(), keep(c) })
+}
+
+// replaceClosed copies what is to stand for each chunk to new slabs, or lets it go.
+func (p *page) replaceClosed(by func(closed) (c chunk.Chunk, keep bool)) {
 	old := p.mu.slabs
 	p.mu.slabs = slabs{}
 	var all []closed
@@ -156,8 +161,8 @@ func (p *page) keepClosed(keep func(closed) bool) {
 		}
 		p.mu.state[j].closed = 0
 		for _, c := range slices.Backward(all) {
-			if keep(c) {
-				p.addClosed(uint32(j), c.chunk())
+			if now, keep := by(c); keep {
+				p.addClosed(uint32(j), now)
 				p.mu.slabs.at(p.mu.state[j].closed).setFlushing(c.flushing())
 			}
 		}

@@ -142,7 +142,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // runStorage opens the storage, builds what stands on it, and serves until ctx ends.
 func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
+	collectAsUsual := collectLess()
 	db, err := storage.Open(n.cfg.Storage.Path, n.storageOptions())
+	collectAsUsual()
 	if err != nil {
 		return fmt.Errorf("--storage.path=%s: %w", n.cfg.Storage.Path, err)
 	}

@@ -66,6 +66,25 @@ func setGCPercent(percent int) {
 	debug.SetGCPercent(percent)
 }
 
+// openGCPercent holds while the log is read. The heap grows from nothing then, so that the usual
+// percentage collects it dozens of times, all of which is in use.
+const openGCPercent = 50
+
+// collectLess sets openGCPercent, unless collections are rarer as it is, until the call of what it
+// returns. A reload meanwhile has the last word.
+func collectLess() (asUsual func()) {
+	was := debug.SetGCPercent(openGCPercent)
+	if was < 0 || was > openGCPercent {
+		debug.SetGCPercent(was)
+		return func() {}
+	}
+	return func() {
+		if now := debug.SetGCPercent(was); now != openGCPercent {
+			debug.SetGCPercent(now)
+		}
+	}
+}
+
 // fixedChanges names the keys that differ and that a running node can't change.
 func fixedChanges(before, after *File) []string {
 	var keys []string

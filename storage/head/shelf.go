@@ -1,0 +1,58 @@
+package head
+
+import "iter"
+
+// shelf has one worker's samples of a group of frames by page: a list of runs for each, in the order
+// of the log.
+type shelf struct {
+	runs  []run
+	lists []runs   // by page
+	used  []uint32 // pages with a list
+}
+
+// run is neighbouring samples of one page in a frame: floats, or one histogram.
+type run struct {
+	from, to   uint32
+	next       uint32 // of the same page: its place and one more; zero is none
+	frame      uint16
+	histograms bool
+}
+
+// runs is a list: the places of its first and last, and one more.
+type runs struct{ first, last uint32 }
+
+// add puts a run behind those of its page, which is one of so many.
+func (s *shelf) add(page uint32, pages int, r run) {
+	if len(s.lists) < pages {
+		s.lists = append(s.lists, make([]runs, pages-len(s.lists))...)
+	}
+	s.runs = append(s.runs, r)
+	l, at := &s.lists[page], uint32(len(s.runs))
+	if l.first == 0 {
+		l.first = at
+		s.used = append(s.used, page)
+	} else {
+		s.runs[l.last-1].next = at
+	}
+	l.last = at
+}
+
+// all yields the runs with their pages, page by page.
+func (s *shelf) all() iter.Seq2[uint32, run] {
+	return func(yield func(uint32, run) bool) {
+		for _, page := range s.used {
+			for at := s.lists[page].first; at != 0; at = s.runs[at-1].next {
+				if !yield(page, s.runs[at-1]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *shelf) clear() {
+	for _, page := range s.used {
+		s.lists[page] = runs{}
+	}
+	s.runs, s.used = s.runs[:0], s.used[:0]
+}
