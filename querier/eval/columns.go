@@ -77,6 +77,11 @@ func (c *columns) join(chunks []chunk.Chunk, w *want) error {
 // dropStale leaves out stale markers.
 func (c *columns) dropStale() {
 	first := 0
+	for v := c.values; first+4 <= len(v); first += 4 { // The sum of four has a NaN in it if one of them is.
+		if sum := (v[first] + v[first+1]) + (v[first+2] + v[first+3]); sum != sum {
+			break
+		}
+	}
 	for first < len(c.values) && !partial.IsAbsent(c.values[first]) {
 		first++
 	}
