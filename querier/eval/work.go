@@ -6,20 +6,21 @@ import "math"
 // uses it for one series after the other.
 type work struct {
 	columns
-	lo, hi  []int32 // step i sees the samples from lo[i] up to hi[i]
-	ends    []int64 // the end of each step's window
-	step    int64
-	window  int64
-	offset  int64 // of the ends from the times of the steps
-	seconds float64
-	numbers [][]float64 // of each mapping
-	even    stretch
-	seen    int64 // samples of all windows together
-	fresh   int64 // of these, those that no window before has seen
-	widest  int32 // samples of the widest window
-	marks   []int32
-	totals  []total
-	sorted  []float64
+	lo, hi    []int32 // step i sees the samples from lo[i] up to hi[i]
+	ends      []int64 // the end of each step's window
+	step      int64
+	window    int64
+	offset    int64 // of the ends from the times of the steps
+	seconds   float64
+	numbers   [][]float64 // of each mapping
+	even      stretch
+	seen      int64 // samples of all windows together
+	fresh     int64 // of these, those that no window before has seen
+	widest    int32 // samples of the widest window
+	marks     []int32
+	totals    []total
+	sorted    []float64
+	abscissas []float64
 }
 
 // stretch is steps whose windows are alike: from one to the next both borders move by so many
