@@ -40,6 +40,7 @@ type Node struct {
 
 	// What a reload changes.
 	reload       sync.Mutex // one at a time
+	collector    collector
 	file         atomic.Pointer[File]
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
@@ -127,7 +128,12 @@ func (n *Node) Run(ctx context.Context) error {
 	serving.Go(func() { srv.run(cancel) })
 	n.logger.Info("Starting", "version", version.Info(), "build", version.BuildContext(), "node", n.cfg.Name, "data", n.cfg.Storage.Path)
 
+	adapting, stopAdapting := context.WithCancel(ctx)
+	defer stopAdapting()
+	serving.Go(func() { n.collector.run(adapting) })
+
 	err := n.runStorage(ctx, srv)
+	stopAdapting()
 	srv.shutdown() // Again, for the case that the storage did not open.
 	serving.Wait()
 	if err == nil {
