@@ -77,6 +77,15 @@ func (t *Times) equal(u *Times) bool {
 // HasTimes reports whether the chunk's timestamps are a column apart from its values.
 func (c Chunk) HasTimes() bool { return c.formAt() < len(c.Data) }
 
+// Regular reports whether the chunk says by its form that its timestamps are equally far apart, and
+// how far. Others may be so too.
+func (c Chunk) Regular() (distance int64, ok bool) {
+	if !c.HasTimes() || c.Data[c.formAt()]&15 != formFlat || c.Samples < 2 {
+		return 0, false
+	}
+	return (c.MaxT - c.MinT) / int64(c.Samples-1), true
+}
+
 // formAt is where the byte with the form of the times stands, before the times.
 func (c Chunk) formAt() int {
 	switch c.Enc {
