@@ -11,7 +11,23 @@ import (
 type columns struct {
 	times  []int64
 	values []float64
+	rhythm rhythm
 	merger chunk.Iterator
+}
+
+// rhythm is what chunks say of how far their timestamps are apart, without a look at these.
+type rhythm struct {
+	distance int64 // of all from the one before; 0 is not known
+	end      int64
+	broken   bool
+}
+
+func (r *rhythm) see(c *chunk.Chunk) {
+	distance, ok := c.Regular()
+	if r.broken = r.broken || !ok || r.distance != 0 && (distance != r.distance || c.MinT-r.end != distance); r.broken {
+		distance = 0
+	}
+	r.distance, r.end = distance, c.MaxT
 }
 
 // what to read of a series.
@@ -33,7 +49,8 @@ func (w *want) reads(c *chunk.Chunk) bool {
 // load reads the chunks that overlap the times, all of them such as want reads; samples outside of these may come with them.
 func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 	c.times, c.values = c.times[:0], c.values[:0]
-	inOrder, end, begun := true, int64(0), false
+	c.rhythm = rhythm{}
+	inOrder, end, begun, numbers := true, int64(0), false, true
 	for i := range chunks {
 		ch := &chunks[i]
 		if w.skips(ch) {
@@ -44,6 +61,8 @@ func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 		if !inOrder {
 			continue
 		}
+		c.rhythm.see(ch)
+		numbers = numbers && ch.HasNumbersOnly()
 		var err error
 		if c.times, c.values, err = chunk.Decode(c.times, c.values, *ch); err != nil {
 			return err
@@ -54,7 +73,7 @@ func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 			return err
 		}
 	}
-	if !w.stale {
+	if !w.stale && !(numbers && inOrder) {
 		c.dropStale()
 	}
 	return nil
@@ -62,7 +81,7 @@ func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 
 // join merges chunks that overlap.
 func (c *columns) join(chunks []chunk.Chunk, w *want) error {
-	c.times, c.values = c.times[:0], c.values[:0]
+	c.times, c.values, c.rhythm = c.times[:0], c.values[:0], rhythm{}
 	c.merger.Reset(chunks)
 	for typ := c.merger.Seek(w.mint); typ == chunkenc.ValFloat; typ = c.merger.Next() {
 		t, v := c.merger.At()
@@ -77,6 +96,11 @@ func (c *columns) join(chunks []chunk.Chunk, w *want) error {
 // dropStale leaves out stale markers.
 func (c *columns) dropStale() {
 	first := 0
+	for v := c.values; first+4 <= len(v); first += 4 { // The sum of four has a NaN in it if one of them is.
+		if sum := (v[first] + v[first+1]) + (v[first+2] + v[first+3]); sum != sum {
+			break
+		}
+	}
 	for first < len(c.values) && !partial.IsAbsent(c.values[first]) {
 		first++
 	}
@@ -87,5 +111,7 @@ func (c *columns) dropStale() {
 			kept++
 		}
 	}
-	c.times, c.values = c.times[:kept], c.values[:kept]
+	if kept < len(c.values) {
+		c.times, c.values, c.rhythm = c.times[:kept], c.values[:kept], rhythm{}
+	}
 }

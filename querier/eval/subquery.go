@@ -70,7 +70,7 @@ func (x *Expr) members(inner *Result, p *Params) (*inputs, error) {
 // evalMember computes the values of a series of a subquery.
 func (e *evaluator) evalMember(s *input) (partial.Values, error) {
 	inner, w := e.sides[0], e.work
-	w.times, w.values = w.times[:0], w.values[:0]
+	w.times, w.values, w.rhythm = w.times[:0], w.values[:0], rhythm{}
 	for i, v := range inner.Series[s.sides[0]].Floats {
 		if !partial.IsAbsent(v) {
 			w.times, w.values = append(w.times, inner.Grid.Start+int64(i)*inner.Grid.Step), append(w.values, v)

@@ -6,20 +6,21 @@ import "math"
 // uses it for one series after the other.
 type work struct {
 	columns
-	lo, hi  []int32 // step i sees the samples from lo[i] up to hi[i]
-	ends    []int64 // the end of each step's window
-	step    int64
-	window  int64
-	offset  int64 // of the ends from the times of the steps
-	seconds float64
-	numbers [][]float64 // of each mapping
-	even    stretch
-	seen    int64 // samples of all windows together
-	fresh   int64 // of these, those that no window before has seen
-	widest  int32 // samples of the widest window
-	marks   []int32
-	totals  []total
-	sorted  []float64
+	lo, hi    []int32 // step i sees the samples from lo[i] up to hi[i]
+	ends      []int64 // the end of each step's window
+	step      int64
+	window    int64
+	offset    int64 // of the ends from the times of the steps
+	seconds   float64
+	numbers   [][]float64 // of each mapping
+	even      stretch
+	seen      int64 // samples of all windows together
+	fresh     int64 // of these, those that no window before has seen
+	widest    int32 // samples of the widest window
+	marks     []int32
+	totals    []total
+	sorted    []float64
+	abscissas []float64
 }
 
 // stretch is steps whose windows are alike: from one to the next both borders move by so many
@@ -100,22 +101,34 @@ func (w *work) placeEvenly() bool {
 	if n < 2 || steps < 4 {
 		return false
 	}
-	distance := times[1] - times[0]
-	if w.step%distance != 0 || times[n-1]-times[0] != distance*int64(n-1) {
+	distance := w.rhythm.distance
+	if distance == 0 {
+		distance = evenDistance(times)
+	}
+	if distance == 0 || w.step%distance != 0 || w.step/distance > math.MaxInt32 {
 		return false
 	}
-	odd, t := int64(0), times[0]
+	stride := w.step / distance
+	// How many samples lie up to the borders of the first step, if they went on for ever.
+	w.spread(floorDiv(w.ends[0]-w.window-times[0], distance)+1, floorDiv(w.ends[0]-times[0], distance)+1, stride)
+	return true
+}
+
+// evenDistance is how far each time is from the one before, 0 if not all are as far.
+func evenDistance(times []int64) int64 {
+	distance, t := times[1]-times[0], times[0]
+	if times[len(times)-1]-t != distance*int64(len(times)-1) {
+		return 0
+	}
+	odd := int64(0)
 	for _, next := range times[1:] {
 		odd |= next - t - distance
 		t = next
 	}
-	stride := w.step / distance
-	if odd != 0 || stride > math.MaxInt32 {
-		return false
+	if odd != 0 {
+		return 0
 	}
-	// How many samples lie up to the borders of the first step, if they went on for ever.
-	w.spread(floorDiv(w.ends[0]-w.window-times[0], distance)+1, floorDiv(w.ends[0]-times[0], distance)+1, stride)
-	return true
+	return distance
 }
 
 // spread places windows from the borders of the first one. Those of the even stretch lie within the

@@ -180,6 +180,15 @@ func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error
 	return newT, newV, nil
 }
 
+// HasNumbersOnly reports whether the chunk says by its form that no value is NaN. Others may be so too.
+func (c Chunk) HasNumbersOnly() bool {
+	if c.Enc != Decimal {
+		return false
+	}
+	_, _, rest, err := c.split()
+	return err == nil && len(rest) > 0 && rest[0] < bitsScale // Nor are there exceptions.
+}
+
 // fillLine sets ts to times that are a step apart. Four at once need not wait for each other.
 func fillLine(ts []int64, t, step int64) {
 	for ; len(ts) >= 4; ts = ts[4:] {

@@ -77,6 +77,16 @@ func (t *Times) equal(u *Times) bool {
 // HasTimes reports whether the chunk's timestamps are a column apart from its values.
 func (c Chunk) HasTimes() bool { return c.formAt() < len(c.Data) }
 
+// Regular reports whether the chunk says by its form that its timestamps are equally far apart, and
+// how far. Others may be so too.
+func (c Chunk) Regular() (distance int64, ok bool) {
+	form, _, _, err := c.split()
+	if err != nil || form != formFlat || c.Samples < 2 {
+		return 0, false
+	}
+	return (c.MaxT - c.MinT) / int64(c.Samples-1), true
+}
+
 // formAt is where the byte with the form of the times stands, before the times.
 func (c Chunk) formAt() int {
 	switch c.Enc {
@@ -203,7 +213,7 @@ func (c Chunk) appendTimes(dst []int64) ([]int64, []byte, error) {
 	form, packed, rest, err := c.split()
 	switch {
 	case err != nil:
-	case c.shared():
+	case c.shared() && form != formFlat:
 		var ts []int64
 		ts, err = c.Times.decoded()
 		dst = append(dst, ts...)

@@ -9,12 +9,26 @@ func unpackNarrow(xs []int64, b []byte, width uint, base int64) bool {
 	if len(xs) != blockLen || uint(len(b)) < width*blockLen/8+8 || width == 0 || width > 8 {
 		return false
 	}
-	narrow[width-1]((*[blockLen]int64)(xs), b, base)
+	x := (*[blockLen]int64)(xs)
+	switch width { // No table of functions: what is given to one of those has to be on the heap.
+	case 1:
+		unpack1(x, b, base)
+	case 2:
+		unpack2(x, b, base)
+	case 3:
+		unpack3(x, b, base)
+	case 4:
+		unpack4(x, b, base)
+	case 5:
+		unpack5(x, b, base)
+	case 6:
+		unpack6(x, b, base)
+	case 7:
+		unpack7(x, b, base)
+	case 8:
+		unpack8(x, b, base)
+	}
 	return true
-}
-
-var narrow = [8]func(xs *[blockLen]int64, b []byte, base int64){
-	unpack1, unpack2, unpack3, unpack4, unpack5, unpack6, unpack7, unpack8,
 }
 
 func unpack1(xs *[blockLen]int64, b []byte, base int64) {

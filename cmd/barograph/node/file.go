@@ -80,7 +80,8 @@ type Global struct {
 
 // Runtime are the settings of the process itself that Prometheus keeps under runtime.
 type Runtime struct {
-	// GoGC is the garbage collector's target percentage; the variable GOGC wins over the default 20.
+	// GoGC is the garbage collector's target percentage; without it the variable GOGC, and without that
+	// it follows the heap.
 	GoGC int `yaml:"gogc,omitempty"`
 	// LogLevel overrides --log.level.
 	LogLevel string `yaml:"log_level,omitempty"`

@@ -40,6 +40,7 @@ type Node struct {
 
 	// What a reload changes.
 	reload       sync.Mutex // one at a time
+	collector    collector
 	file         atomic.Pointer[File]
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
@@ -127,7 +128,12 @@ func (n *Node) Run(ctx context.Context) error {
 	serving.Go(func() { srv.run(cancel) })
 	n.logger.Info("Starting", "version", version.Info(), "build", version.BuildContext(), "node", n.cfg.Name, "data", n.cfg.Storage.Path)
 
+	adapting, stopAdapting := context.WithCancel(ctx)
+	defer stopAdapting()
+	serving.Go(func() { n.collector.run(adapting) })
+
 	err := n.runStorage(ctx, srv)
+	stopAdapting()
 	srv.shutdown() // Again, for the case that the storage did not open.
 	serving.Wait()
 	if err == nil {
@@ -142,9 +148,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // runStorage opens the storage, builds what stands on it, and serves until ctx ends.
 func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
-	collectAsUsual := collectLess()
 	db, err := storage.Open(n.cfg.Storage.Path, n.storageOptions())
-	collectAsUsual()
 	if err != nil {
 		return fmt.Errorf("--storage.path=%s: %w", n.cfg.Storage.Path, err)
 	}

@@ -3,9 +3,7 @@ package node
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -36,7 +34,7 @@ func (n *Node) Reload() error {
 func (n *Node) apply(f *File) {
 	n.file.Store(f)
 	_ = n.limits.Set(n.limitOptions(f)) // They were checked when the file was loaded.
-	setGCPercent(f.Runtime.GoGC)
+	n.collector.set(f.Runtime.GoGC)
 	if l := n.cfg.LogLevel; l != nil && f.Runtime.LogLevel != "" {
 		_ = l.Set(f.Runtime.LogLevel) // It was checked when the file was loaded.
 	}
@@ -48,41 +46,6 @@ func (n *Node) apply(f *File) {
 	n.reloadFailed.Store(false)
 	n.metrics.reloadSuccessful.Set(1)
 	n.metrics.reloadTime.Set(float64(now.UnixMilli()) / 1000)
-}
-
-// defaultGCPercent trades CPU for memory: an append leaves next to no garbage and most of the memory
-// holds no pointers, so that collecting more often costs little (under 4 % of the CPU of ingest), while
-// what is in use is most of what a node takes.
-const defaultGCPercent = 20
-
-// setGCPercent follows the file, else the environment, else the default.
-func setGCPercent(percent int) {
-	if percent == 0 {
-		if os.Getenv("GOGC") != "" {
-			return // The runtime has read it.
-		}
-		percent = defaultGCPercent
-	}
-	debug.SetGCPercent(percent)
-}
-
-// openGCPercent holds while the log is read. The heap grows from nothing then, so that the usual
-// percentage collects it dozens of times, all of which is in use.
-const openGCPercent = 50
-
-// collectLess sets openGCPercent, unless collections are rarer as it is, until the call of what it
-// returns. A reload meanwhile has the last word.
-func collectLess() (asUsual func()) {
-	was := debug.SetGCPercent(openGCPercent)
-	if was < 0 || was > openGCPercent {
-		debug.SetGCPercent(was)
-		return func() {}
-	}
-	return func() {
-		if now := debug.SetGCPercent(was); now != openGCPercent {
-			debug.SetGCPercent(now)
-		}
-	}
 }
 
 // fixedChanges names the keys that differ and that a running node can't change.
