@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	_ "github.com/barograph-db/barograph/cmd/barograph/node" // So that go test runs these again when it has changed.
 )
 
 // binary is the barograph under test, built once.
