@@ -14,9 +14,9 @@ type scenario struct {
 
 	// day puts the samples into the last whole day (UTC), and the day is sealed before it is weighed.
 	day bool
-	// ask asks every query over each of windows.
+	// Each query is asked over each of these.
 	windows []window
-	// clients ask queries side by side for this long; 0 leaves it out.
+	// clients is how long clients ask side by side; 0 leaves it out.
 	clients time.Duration
 	// kill is the time under load before kill -9; 0 leaves it out.
 	kill time.Duration
