@@ -60,18 +60,26 @@ func (w *work) sumOf(lo, hi int32, least float64) (float64, bool) {
 }
 
 func (w *work) sum(out []float64) {
+	w.summed(out, func(sum, _ float64) float64 { return sum }, add)
+}
+
+func (w *work) avg(out []float64) {
+	w.summed(out, func(sum, n float64) float64 { return sum / n }, mean)
+}
+
+// summed takes the result of each window from its sum and number of values, or where the sum is not
+// exact enough, from the values.
+func (w *work) summed(out []float64, of func(sum, n float64) float64, exact func(vs []float64) float64) {
 	least := w.findTotals()
 	for i, hi := range w.hi {
 		lo := w.lo[i]
 		if hi <= lo {
 			out[i] = partial.Absent
-			continue
+		} else if sum, ok := w.sumOf(lo, hi, least); ok {
+			out[i] = of(sum, float64(hi-lo))
+		} else {
+			out[i] = exact(w.values[lo:hi])
 		}
-		sum, ok := w.sumOf(lo, hi, least)
-		if !ok {
-			sum = add(w.values[lo:hi])
-		}
-		out[i] = sum
 	}
 }
 
@@ -85,22 +93,6 @@ func add(vs []float64) float64 {
 		sum += comp
 	}
 	return sum
-}
-
-func (w *work) avg(out []float64) {
-	least := w.findTotals()
-	for i, hi := range w.hi {
-		lo := w.lo[i]
-		if hi <= lo {
-			out[i] = partial.Absent
-			continue
-		}
-		if sum, ok := w.sumOf(lo, hi, least); ok {
-			out[i] = sum / float64(hi-lo)
-		} else {
-			out[i] = mean(w.values[lo:hi])
-		}
-	}
 }
 
 // mean is the sum over the number, as long as the sum is within the range of floats. From there on
