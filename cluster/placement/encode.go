@@ -6,13 +6,7 @@ import (
 	"fmt"
 )
 
-// The encoded form, of which all integers are unsigned varints (encoding/binary):
-//
-//	version u8 = 1 | epoch | bits u8 | factor | nodes
-//	  per node:  ID 16 bytes | weight | state u8 | length, name | length, zone
-//	  per shard: 2 × replicas + 1 if the last fills
-//	    per replica: place of its node among the nodes, which are by ID
-//	    if it fills: 0, or 1 + the place of the node that it fills for
+// version of the encoded form, which docs/formats/placement.md draws.
 const version = 1
 
 // MaxEncoded bounds the encoded form of any placement, in bytes.

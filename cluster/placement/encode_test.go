@@ -97,11 +97,11 @@ func BenchmarkJoin(b *testing.B) {
 			p := found(b, c.bits, 3, fleet(c.nodes, 3))
 			p, err := p.Join(fleet(c.nodes+1, 3)[c.nodes])
 			require.NoError(b, err)
-			b.ReportMetric(float64(len(p.Append(nil))), "bytes")
 			b.ReportAllocs()
 			for b.Loop() {
 				p.Target()
 			}
+			b.ReportMetric(float64(len(p.Append(nil))), "bytes")
 		})
 	}
 }
