@@ -29,7 +29,7 @@ func TestLine(t *testing.T) {
 	put(t, db.DB, row(refs[:5], end+1, 1)) // Their clock is ahead.
 
 	db.Maintain(ctx, time.UnixMilli(end+2))
-	require.Equal(t, int64(end), db.maintenance.line.before)
+	require.EqualValues(t, end, db.maintenance.line.before)
 	drawn := db.maintenance.line
 	for i := range int64(300) {
 		put(t, db.DB, row(refs[3:], end+10+i, float64(i)*1.234567))
@@ -39,7 +39,7 @@ func TestLine(t *testing.T) {
 	require.Equal(t, drawn, db.maintenance.line, "it is drawn once")
 
 	db.Maintain(ctx, time.UnixMilli(end+db.opts.Grace.Milliseconds()))
-	require.Equal(t, int64(end), db.maintenance.flushedBefore)
+	require.EqualValues(t, end, db.maintenance.flushedBefore)
 	require.Equal(t, drawn.segment, last.Segment)
 	require.Less(t, last.Bytes, int64(16<<10))
 	put(t, db.DB, row(refs, end+1000, 4))
@@ -57,14 +57,14 @@ func TestLine(t *testing.T) {
 	// A checkpoint in between takes the line's place.
 	db.Maintain(ctx, time.UnixMilli(end+testSlot))
 	drawn = db.maintenance.line
-	require.Equal(t, int64(end+testSlot), drawn.before)
+	require.EqualValues(t, end+testSlot, drawn.before)
 	put(t, db.DB, row(refs, end+testSlot-1, 6))
 	db.maintenance.Lock()
 	require.NoError(t, db.checkpointLocked())
 	db.maintenance.Unlock()
 	put(t, db.DB, row(refs, end+testSlot, 6))
 	db.Maintain(ctx, time.UnixMilli(end+testSlot+db.opts.Grace.Milliseconds()))
-	require.Equal(t, int64(end+testSlot), db.maintenance.flushedBefore)
+	require.EqualValues(t, end+testSlot, db.maintenance.flushedBefore)
 	require.Greater(t, last.Segment, drawn.segment)
 	want := readAll(t, db.DB)
 	db.stop()
