@@ -129,15 +129,35 @@ func (x *extrapolation) clamped(first, diff float64) float64 {
 	return x.factor
 }
 
-// findResets marks the samples that are less than the one before.
+// findResets marks the samples that are less than the one before, of those that windows see.
 func (w *work) findResets() {
-	if len(w.values) == 0 {
+	if len(w.spans) == 0 {
+		w.markFalls(1, len(w.values))
+	}
+	for _, s := range w.spans {
+		if w.joins(s) {
+			w.markFalls(s.from, s.from+1)
+		}
+		if !s.rising {
+			w.markFalls(s.from+1, s.to)
+		}
+	}
+}
+
+// joins reports whether a window may see the first sample of the chunk and the one before.
+func (w *work) joins(s span) bool {
+	last := len(w.hi) - 1
+	return s.from > int(w.lo[0]) && s.from < int(w.hi[last])
+}
+
+func (w *work) markFalls(from, to int) {
+	if from >= to {
 		return
 	}
-	before := w.values[0]
-	for i, v := range w.values {
+	before := w.values[from-1]
+	for i, v := range w.values[from:to] {
 		if v < before {
-			w.marks = append(w.marks, int32(i))
+			w.marks = append(w.marks, int32(from+i))
 		}
 		before = v
 	}

@@ -1,6 +1,10 @@
 package eval
 
-import "math"
+import (
+	"math"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+)
 
 // work is the samples of one series and the part of them that each step sees. A worker has one and
 // uses it for one series after the other.
@@ -18,6 +22,7 @@ type work struct {
 	fresh     int64 // of these, those that no window before has seen
 	widest    int32 // samples of the widest window
 	marks     []int32
+	picks     chunk.Picks
 	totals    []total
 	sorted    []float64
 	abscissas []float64

@@ -15,6 +15,7 @@ type columnReader struct {
 	x       int64 // The last integer; for formLevel and formGrid always the first.
 	step    int64 // Between the last two; formGrid: of the line, formDelta2: both over the divisor.
 	line    int64 // formGrid: how far the line has come.
+	falls   bool  // Some integer may be less than the one before.
 }
 
 // begin reads what comes before the blocks of a column of n integers. Their first is x0; only a
@@ -24,6 +25,7 @@ func (r *columnReader) begin(b []byte, form uint8, x0, span int64, n int) (int, 
 	if r.form <= formLine {
 		if r.form == formLine {
 			ok := r.cutStep()
+			r.falls = r.step < 0
 			return 1, ok && form == formLine && n > 1
 		}
 		return 1, form == formFlat
@@ -38,6 +40,7 @@ func (r *columnReader) begin(b []byte, form uint8, x0, span int64, n int) (int, 
 		}
 		r.divisor = int64(d)
 	}
+	r.falls = r.form != formDelta // Or who knows.
 	switch r.form {
 	case formGrid:
 		r.step = gridStep(span/r.divisor, n)
@@ -87,11 +90,7 @@ func (r *columnReader) next(xs []int64) bool {
 			xs[i] = x + xs[i]*divisor
 		}
 	case formDelta:
-		for i := range xs {
-			x += xs[i] * divisor
-			xs[i] = x
-		}
-		r.x = x
+		r.accumulate(xs)
 	case formDelta2:
 		for i := range xs {
 			step += xs[i]
@@ -123,60 +122,91 @@ func (r *columnReader) nextFloats(vs []float64, xs []int64, scale uint8) bool {
 	if !r.unpack(xs) {
 		return false
 	}
-	x, divisor := r.x, r.divisor
+	x, divisor, signs := r.x, r.divisor, int64(0)
 	switch {
 	case scale == 0:
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x)
 		}
 	case scale > timesScale:
 		f := tenths[scale-timesScale]
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x) * f
 		}
 	default:
 		f := tens[scale]
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x) / f
 		}
 	}
-	r.x = x
+	r.x, r.falls = x, r.falls || signs < 0
 	return true
 }
 
-// unpack reads a block.
-func (r *columnReader) unpack(xs []int64) bool {
+// accumulate makes integers of differences.
+func (r *columnReader) accumulate(xs []int64) {
+	x, divisor, signs := r.x, r.divisor, int64(0)
+	for i := range xs {
+		signs |= xs[i]
+		x += xs[i] * divisor
+		xs[i] = x
+	}
+	r.x, r.falls = x, r.falls || signs < 0
+}
+
+// blockHead says how a block is packed.
+type blockHead struct {
+	width, flags uint8
+	patches      bool
+}
+
+// cutHead reads what a block begins with.
+func (r *columnReader) cutHead() (h blockHead, ok bool) {
 	if len(r.b) == 0 {
-		return false
+		return h, false
 	}
 	head := r.b[0]
 	r.b = r.b[1:]
 	if head&withBase != 0 {
 		change, k := binary.Varint(r.b)
 		if k <= 0 {
-			return false
+			return h, false
 		}
 		r.base += change
 		r.b = r.b[k:]
 	}
-	patches := head&withPatches != 0
-	flags, width := uint8(0), head&(withPatches-1)
-	if width > maxWidth {
-		if flags = width - maxWidth; len(r.b) == 0 || flags&(withUnary|withSign) == withSign {
-			return false
+	h.patches, h.width = head&withPatches != 0, head&(withPatches-1)
+	if h.width > maxWidth {
+		if h.flags = h.width - maxWidth; len(r.b) == 0 || h.flags&(withUnary|withSign) == withSign {
+			return h, false
 		}
-		width, r.b = r.b[0], r.b[1:]
+		h.width, r.b = r.b[0], r.b[1:]
 	}
-	if flags&withoutZeros != 0 {
-		return r.unpackSparse(xs, width, flags, patches)
-	}
-	return r.unpackDense(xs, width, flags, patches)
+	return h, true
 }
 
-func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool) bool {
+// unpack reads a block.
+func (r *columnReader) unpack(xs []int64) bool {
+	head, ok := r.cutHead()
+	return ok && r.unpackBlock(xs, head)
+}
+
+// unpackBlock reads what follows a block's head.
+func (r *columnReader) unpackBlock(xs []int64, h blockHead) bool {
+	if h.flags&withoutZeros != 0 {
+		return r.unpackSparse(xs, h)
+	}
+	return r.unpackDense(xs, h)
+}
+
+func (r *columnReader) unpackDense(xs []int64, h blockHead) bool {
+	width, flags := h.width, h.flags
 	size := (len(xs)*int(width) + 7) / 8
 	if size > len(r.b) || width > maxWidth {
 		return false
@@ -197,7 +227,7 @@ func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool)
 	if flags&withUnary != 0 {
 		r.b, ok = addUnary(xs, r.b, uint(width))
 	}
-	if patches && ok {
+	if h.patches && ok {
 		r.b, ok = patch(xs, r.b, uint(width))
 	}
 	if flags&withSign != 0 {
@@ -209,21 +239,27 @@ func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool)
 	return ok
 }
 
-func (r *columnReader) unpackSparse(xs []int64, width, flags uint8, patches bool) bool {
-	size := (len(xs) + 7) / 8
+// cutBitmap reads which of n integers are there.
+func (r *columnReader) cutBitmap(n int) (present uint64, ok bool) {
+	size := (n + 7) / 8
 	if len(r.b) < size {
-		return false
+		return 0, false
 	}
 	var word [8]byte
 	copy(word[:], r.b[:size])
-	present := binary.LittleEndian.Uint64(word[:])
-	n := bits.OnesCount64(present)
-	if n == 0 || bits.Len64(present) > len(xs) {
+	r.b = r.b[size:]
+	present = binary.LittleEndian.Uint64(word[:])
+	return present, present != 0 && bits.Len64(present) <= n
+}
+
+func (r *columnReader) unpackSparse(xs []int64, h blockHead) bool {
+	present, ok := r.cutBitmap(len(xs))
+	if !ok {
 		return false
 	}
 	var moves [blockLen]int64
-	r.b = r.b[size:]
-	if !r.unpackDense(moves[:n], width, flags, patches) {
+	n := bits.OnesCount64(present)
+	if !r.unpackDense(moves[:n], h) {
 		return false
 	}
 	clear(xs)
