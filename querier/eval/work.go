@@ -26,6 +26,7 @@ type work struct {
 	totals    []total
 	sorted    []float64
 	abscissas []float64
+	sums      []float64
 }
 
 // stretch is steps whose windows are alike: from one to the next both borders move by so many
