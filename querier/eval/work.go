@@ -86,17 +86,24 @@ func (w *work) measure(from, to int) {
 }
 
 func (w *work) placeEach() {
-	times := w.times
-	lo, hi := 0, 0
+	lo, hi, loStride, hiStride := 0, 0, 0, 0
 	for i, end := range w.ends {
-		for hi < len(times) && times[hi] <= end {
-			hi++
-		}
-		for begin := end - w.window; lo < hi && times[lo] <= begin; {
-			lo++
-		}
+		nextLo, nextHi := upTo(w.times, lo, loStride, end-w.window), upTo(w.times, hi, hiStride, end)
+		loStride, hiStride = nextLo-lo, nextHi-hi
+		lo, hi = nextLo, nextHi
 		w.lo[i], w.hi[i] = int32(lo), int32(hi)
 	}
+}
+
+// upTo is how many times there are up to t, if the first of them are. It may be a stride more.
+func upTo(times []int64, first, stride int, t int64) int {
+	if n := first + stride; n > 0 && n < len(times) && times[n-1] <= t && t < times[n] {
+		return n
+	}
+	for first < len(times) && times[first] <= t {
+		first++
+	}
+	return first
 }
 
 // placeEvenly does the same where samples lie at even distances of which a step makes a whole

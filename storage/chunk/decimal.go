@@ -222,7 +222,7 @@ func pickValues(vs []float64, b []byte, form uint8, picks Picks, at int) (rest [
 		return b, false, corruptf("values of form %d in %d bytes", form, len(b))
 	}
 	if b[0] == splitScale {
-		b, err := decodeSplit(vs, b[1:], form)
+		b, err := decodeSplit(vs, b[1:], form, picks, at)
 		return b, false, err
 	}
 	scale := b[0] &^ withExceptions
