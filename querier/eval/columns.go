@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"slices"
+
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/barograph-db/barograph/querier/partial"
@@ -8,7 +10,8 @@ import (
 )
 
 // columns are the samples of one series, by time. Values of Decimal chunks come last, when it is
-// known which of them are needed: until fill they mean nothing.
+// known which of them are needed: until fill they mean nothing. Times that the rhythm says are not
+// there until spell.
 type columns struct {
 	times  []int64
 	values []float64
@@ -26,9 +29,10 @@ type span struct {
 
 // rhythm is what chunks say of how far their timestamps are apart, without a look at these.
 type rhythm struct {
-	distance int64 // of all from the one before; 0 is not known
-	end      int64
-	broken   bool
+	distance   int64 // of all from the one before; 0 is not known
+	first, end int64
+	samples    int
+	broken     bool
 }
 
 func (r *rhythm) see(c *chunk.Chunk) {
@@ -36,7 +40,10 @@ func (r *rhythm) see(c *chunk.Chunk) {
 	if r.broken = r.broken || !ok || r.distance != 0 && (distance != r.distance || c.MinT-r.end != distance); r.broken {
 		distance = 0
 	}
-	r.distance, r.end = distance, c.MaxT
+	if r.samples == 0 {
+		r.first = c.MinT
+	}
+	r.distance, r.end, r.samples = distance, c.MaxT, r.samples+c.Samples
 }
 
 // what to read of a series.
@@ -59,19 +66,26 @@ func (w *want) reads(c *chunk.Chunk) bool {
 func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 	c.times, c.values, c.spans = c.times[:0], c.values[:0], c.spans[:0]
 	c.rhythm = rhythm{}
-	end, numbers := int64(0), true
+	numbers := true
 	for i := range chunks {
 		ch := &chunks[i]
 		if w.skips(ch) {
 			continue
 		}
-		if len(c.spans) > 0 && ch.MinT <= end {
+		if c.rhythm.samples > 0 && ch.MinT <= c.rhythm.end {
 			return c.join(chunks, w)
 		}
-		end = ch.MaxT
 		c.rhythm.see(ch)
 		numbers = numbers && ch.HasNumbersOnly()
-		if err := c.open(ch); err != nil {
+	}
+	if n := c.rhythm.samples; n > cap(c.values) {
+		c.values = make([]float64, 0, n)
+	}
+	for i := range chunks {
+		if w.skips(&chunks[i]) {
+			continue
+		}
+		if err := c.open(&chunks[i]); err != nil {
 			return err
 		}
 	}
@@ -87,21 +101,41 @@ func (c *columns) load(chunks []chunk.Chunk, w *want) error {
 
 // open reads a chunk, but for values that can be read apart from the times.
 func (c *columns) open(ch *chunk.Chunk) (err error) {
-	s := span{from: len(c.times)}
+	s := span{from: len(c.values)}
 	if ch.Enc == chunk.Decimal {
 		s.chunk = ch
-		c.times, err = chunk.Timestamps(c.times, *ch)
-		if n := len(c.times); n <= cap(c.values) {
-			c.values = c.values[:n]
-		} else {
-			c.values = append(make([]float64, 0, cap(c.times)), c.values...)[:n]
+		c.values = c.values[:s.from+ch.Samples]
+		if c.rhythm.distance == 0 {
+			c.times, err = chunk.Timestamps(c.times, *ch)
 		}
 	} else {
 		c.times, c.values, err = chunk.Decode(c.times, c.values, *ch)
 	}
-	s.to = len(c.times)
+	s.to = len(c.values)
 	c.spans = append(c.spans, s)
 	return err
+}
+
+// at is a sample's time.
+func (c *columns) at(i int) int64 {
+	if i < len(c.times) {
+		return c.times[i]
+	}
+	return c.rhythm.first + int64(i)*c.rhythm.distance
+}
+
+// spell makes all times be there.
+func (c *columns) spell() {
+	n := len(c.values)
+	if len(c.times) == n {
+		return
+	}
+	c.times = slices.Grow(c.times[:0], n)[:n]
+	t := c.rhythm.first
+	for i := range c.times {
+		c.times[i] = t
+		t += c.rhythm.distance
+	}
 }
 
 // fill reads values that are still to be read: those that are picked, or all of a chunk in which a
@@ -151,6 +185,9 @@ func (c *columns) dropStale() {
 	}
 	for first < len(c.values) && !partial.IsAbsent(c.values[first]) {
 		first++
+	}
+	if first < len(c.values) {
+		c.spell()
 	}
 	kept := first
 	for i := first; i < len(c.values); i++ {

@@ -64,7 +64,8 @@ func (x *extrapolation) each(out []float64, from, to int) {
 			diff += x.values[m-1]
 		}
 		end := x.ends[i]
-		t := timing{x.times[first] - (end - x.window), x.times[last] - x.times[first], end - x.times[last], last - first}
+		from, to := x.at(first), x.at(last)
+		t := timing{from - (end - x.window), to - from, end - to, last - first}
 		if t != x.timing {
 			x.extension = t.extend(x.seconds)
 		}
@@ -175,7 +176,7 @@ func (w *work) lastTwo(out []float64, counter bool) {
 			v -= before
 		}
 		if counter {
-			v /= float64(w.times[hi-1]-w.times[hi-2]) / 1000
+			v /= float64(w.at(int(hi)-1)-w.at(int(hi)-2)) / 1000
 		}
 		out[i] = v
 	}

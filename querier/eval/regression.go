@@ -26,6 +26,7 @@ func predictLinear(numbers []float64) kernel {
 // fit fits a line to what each step sees, by least squares, and takes the result from its slope and
 // its value at zero.
 func (w *work) fit(out []float64, zero func(i int) int64, result func(slope, at float64) float64) {
+	w.spell()
 	w.findRuns()
 	sums := w.integerSums()
 	var xs abscissas

@@ -55,6 +55,7 @@ func (w *work) place() {
 	w.seen, w.fresh, w.widest = 0, 0, 0
 	w.even = stretch{}
 	if !w.placeEvenly() {
+		w.spell()
 		w.placeEach()
 	}
 	even := w.even
@@ -109,21 +110,21 @@ func upTo(times []int64, first, stride int, t int64) int {
 // placeEvenly does the same where samples lie at even distances of which a step makes a whole
 // number: the borders move by that number. It returns false where they don't.
 func (w *work) placeEvenly() bool {
-	times, steps := w.times, len(w.ends)
-	n := len(times)
+	n, steps := len(w.values), len(w.ends)
 	if n < 2 || steps < 4 {
 		return false
 	}
 	distance := w.rhythm.distance
 	if distance == 0 {
-		distance = evenDistance(times)
+		distance = evenDistance(w.times)
 	}
 	if distance == 0 || w.step%distance != 0 || w.step/distance > math.MaxInt32 {
 		return false
 	}
 	stride := w.step / distance
 	// How many samples lie up to the borders of the first step, if they went on for ever.
-	w.spread(floorDiv(w.ends[0]-w.window-times[0], distance)+1, floorDiv(w.ends[0]-times[0], distance)+1, stride)
+	first := w.at(0)
+	w.spread(floorDiv(w.ends[0]-w.window-first, distance)+1, floorDiv(w.ends[0]-first, distance)+1, stride)
 	return true
 }
 
@@ -147,7 +148,7 @@ func evenDistance(times []int64) int64 {
 // spread places windows from the borders of the first one. Those of the even stretch lie within the
 // samples; before it they begin and after it they end where there are none.
 func (w *work) spread(lo, hi, stride int64) {
-	n, steps := int64(len(w.times)), int64(len(w.ends))
+	n, steps := int64(len(w.values)), int64(len(w.ends))
 	from := min(max(0, (-lo+stride-1)/stride), steps)
 	to := min(max(from, floorDiv(n-hi, stride)+1), steps)
 	w.even = stretch{from: int(from), to: int(to), stride: int(stride)}

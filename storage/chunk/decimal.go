@@ -250,24 +250,29 @@ func pickValues(vs []float64, b []byte, form uint8, picks Picks, at int) (rest [
 	var xs [blockLen]int64
 	r.lead(xs[:lead])
 	unscale(vs[:lead], xs[:lead], scale)
-	if form == formFlat {
-		fill(vs[lead:], vs[0])
-	} else {
-		n := picks.length(at, len(vs))
-		for i := lead; i < n; i += blockLen {
-			m := min(len(vs)-i, blockLen)
-			if !r.nextPicks(vs[i:i+m], xs[:m], scale, picks.of(at+i, m)) {
-				return b, false, corruptf("values cut short")
-			}
+	n := picks.length(at, len(vs))
+	for i := lead; i < n; i += blockLen {
+		m := min(len(vs)-i, blockLen)
+		if form == formFlat {
+			pickFlat(vs[i:i+m], vs[0], picks.of(at+i, m))
+		} else if !r.nextPicks(vs[i:i+m], xs[:m], scale, picks.of(at+i, m)) {
+			return b, false, corruptf("values cut short")
 		}
 	}
 	odd.put(vs)
 	return r.b, !r.falls && odd.num == 0 && scale != bitsScale, nil
 }
 
-func fill(vs []float64, v float64) {
-	for i := range vs {
-		vs[i] = v
+// pickFlat sets what is asked for to one value.
+func pickFlat(vs []float64, v float64, picks uint64) {
+	if bits.OnesCount64(picks) > fewPicks {
+		for i := range vs {
+			vs[i] = v
+		}
+		return
+	}
+	for ; picks != 0; picks &= picks - 1 {
+		vs[bits.TrailingZeros64(picks)] = v
 	}
 }
 
