@@ -159,24 +159,24 @@ func oneAt(w, upTo, n uint64) int {
 // sumPatches adds what patches have above the width, and looks for integers below zero, which only
 // these can make where the base is not.
 func (r *columnReader) sumPatches(c counted, width uint8, packed []byte) bool {
-	var patches [blockLen]int64
 	n := c.counts[len(c.counts)-1]
-	var ok bool
-	if r.b, ok = patch(patches[:n], r.b, uint(width)); !ok {
-		return false
-	}
-	sum, at := int64(0), 0
-	for i, n := range c.counts {
-		for ; at < n; at++ {
-			x := patches[at]
-			if sum += x; x < 0 && !r.falls {
-				if x += r.base; width > 0 {
-					x += int64(bitsAt(packed, uint(at)*uint(width), uint(width)))
-				}
-				r.falls = x < 0
-			}
+	p, rest, ok := cutPatches(r.b, n)
+	for k := 0; ok && k < p.num; k++ {
+		at, x := p.at(k)
+		if at >= n {
+			return false
 		}
-		c.sums[i] += sum
+		x <<= width & 63
+		for i := len(c.counts) - 1; i >= 0 && c.counts[i] > at; i-- {
+			c.sums[i] += x
+		}
+		if x < 0 && !r.falls {
+			if x += r.base; width > 0 {
+				x += int64(bitsAt(packed, uint(at)*uint(width), uint(width)))
+			}
+			r.falls = x < 0
+		}
 	}
-	return true
+	r.b = rest
+	return ok
 }

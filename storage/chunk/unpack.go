@@ -319,28 +319,44 @@ func wordAt(b []byte, bit uint) uint64 {
 	return binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7)
 }
 
+// patches are what integers of a block have above the width.
+type patches struct {
+	b    []byte
+	num  int
+	high uint
+}
+
+// cutPatches reads the patches of a block of n integers and returns what follows them.
+func cutPatches(b []byte, n int) (p patches, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return p, b, false
+	}
+	p = patches{b[2:], int(b[0]), uint(b[1])}
+	size := (p.num*int(patchAt+p.high) + 7) / 8
+	if p.num == 0 || p.num > n || p.high == 0 || p.high > 64 || size > len(p.b) {
+		return p, b, false
+	}
+	return p, p.b[size:], true
+}
+
+// at is the position of the k-th patch and what it has.
+func (p *patches) at(k int) (i int, x int64) {
+	bit := uint(k) * (patchAt + p.high)
+	v := bitsAt(p.b, bit+patchAt, p.high)
+	return int(bitsAt(p.b, bit, patchAt)), int64(v>>1) ^ -int64(v&1)
+}
+
 // patch adds what patches have above width.
 func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
-	if len(b) < 2 {
-		return b, false
-	}
-	num, high := int(b[0]), uint(b[1])
-	size := (num*int(patchAt+high) + 7) / 8
-	b = b[2:]
-	if num == 0 || num > len(xs) || high == 0 || high > 64 || size > len(b) {
-		return b, false
-	}
-	bit := uint(0)
-	for range num {
-		i := bitsAt(b, bit, patchAt)
-		x := bitsAt(b, bit+patchAt, high)
-		if i >= uint64(len(xs)) {
+	p, rest, ok := cutPatches(b, len(xs))
+	for k := 0; ok && k < p.num; k++ {
+		i, x := p.at(k)
+		if i >= len(xs) {
 			return b, false
 		}
-		xs[i] += (int64(x>>1) ^ -int64(x&1)) << width
-		bit += patchAt + high
+		xs[i] += x << width
 	}
-	return b[size:], true
+	return rest, ok
 }
 
 // bitsAt is the integer of width bits, 1 to 64, at a bit of b.
