@@ -2,10 +2,13 @@ package eval
 
 import "github.com/barograph-db/barograph/storage/chunk"
 
+// pickPays is of how many samples a step is to be, on average, for picks to take less time than all.
+const pickPays = 8
+
 // pick returns the positions of the samples that are looked at, valid until the next call; none
-// where that is most of them, or all.
+// where that is many of them.
 func (w *work) pick(sees sight) chunk.Picks {
-	if sees == seesAll || len(w.spans) == 0 || 2*len(w.ends) > len(w.values) {
+	if sees == seesAll || len(w.spans) == 0 || pickPays*len(w.ends) > len(w.values) {
 		return nil
 	}
 	words := len(w.values)/64 + 2
