@@ -162,18 +162,21 @@ func (r *run) work(ctx context.Context) error {
 	if r.expr.op == 0 {
 		r.found = make([]Series, len(r.groups))
 	}
+	one := func(ctx context.Context, i int) (err error) {
+		defer func() { // As in promql: a broken query must not take the node with it.
+			if p := recover(); p != nil {
+				err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
+			}
+		}()
+		r.pieces[i], err = r.piece(ctx, r.order[bounds[i]:bounds[i+1]])
+		return err
+	}
+	if len(r.pieces) == 1 {
+		return one(ctx, 0) // To wake another thread costs more than a few series.
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range r.pieces {
-		order := r.order[bounds[i]:bounds[i+1]]
-		g.Go(func() (err error) {
-			defer func() { // As in promql: a broken query must not take the node with it.
-				if p := recover(); p != nil {
-					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
-				}
-			}()
-			r.pieces[i], err = r.piece(ctx, order)
-			return err
-		})
+		g.Go(func() error { return one(ctx, i) })
 	}
 	return g.Wait()
 }

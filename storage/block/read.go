@@ -22,42 +22,63 @@ const (
 	blockSkip = 3
 )
 
-// readFingerprints reads the fingerprints of all picks, drops those that are not of the shards
-// asked for, and makes the result, with the fingerprints in their places.
-func (s *selection) readFingerprints() error {
-	rows, err := s.part.blocks(s.reader, keys.Fingerprints)
+// readLabels reads the labels of the picks, and leaves those of the shards asked for; with SkipChunks up
+// to the limit.
+func (s *selection) readLabels() error {
+	rows, err := s.part.blocks(s.reader, keys.Labels)
 	if err != nil {
 		return err
 	}
 	defer rows.close()
-	shards := s.sel.Shards
+	shards, limit := s.sel.Shards, len(s.picks)
 	if shards != nil && shards.Bits <= s.header.ShardBits {
 		shards = nil // The ordinals were enough to tell.
 	}
-	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(series.Fingerprint(0)))); err != nil {
+	if s.sel.SkipChunks {
+		limit = s.limit()
+	}
+	if err := s.take(int64(limit) * int64(unsafe.Sizeof(chunk.Series{}))); err != nil {
 		return err
 	}
-	fingerprints := make([]series.Fingerprint, 0, len(s.picks))
-	for _, p := range s.picks {
-		block, err := rows.at(p.ordinal >> fingerprintBits)
+	s.result = make([]chunk.Series, 0, limit)
+	text := newLabelReader(s.part, s.reader, s.header)
+	text.take = s.take
+	data := arena[byte]{take: s.take}
+	data.expect(limit * 128)
+	shard := 0
+	for i := 0; i < len(s.picks) && len(s.result) < limit; i++ {
+		if i%checkEvery == 0 {
+			if err := s.take(0); err != nil {
+				return err
+			}
+		}
+		p := s.picks[i]
+		for p.ordinal >= s.header.starts[shard+1] {
+			shard++
+		}
+		block, err := rows.at(p.ordinal / rowsPerBlock)
 		if err != nil {
 			return err
 		}
-		f, ok := fingerprintAt(block, p.ordinal%fingerprintsPerBlock)
-		if !ok {
-			return s.part.readError("fingerprints", decodeErrorf("no fingerprint for series %d", p.ordinal))
+		ls, err := text.labels(block, p.ordinal)
+		if err != nil {
+			return err
 		}
-		if shards.Has(f) {
-			s.picks[len(fingerprints)] = p
-			fingerprints = append(fingerprints, f)
+		fingerprint := ls.Fingerprint()
+		if fingerprint.Shard(s.header.ShardBits) != s.header.shards[shard] {
+			return s.part.readError("labels", decodeErrorf("those of series %d are not of its shard", p.ordinal))
 		}
+		if !shards.Has(fingerprint) {
+			continue
+		}
+		kept, err := data.clone(ls)
+		if err != nil {
+			return err
+		}
+		s.picks[len(s.result)] = p
+		s.result = append(s.result, chunk.Series{Fingerprint: fingerprint, Labels: series.Labels(kept)})
 	}
-	s.picks = s.picks[:len(fingerprints)]
-	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(chunk.Series{}))); err != nil {
-		return err
-	}
-	s.result = make([]chunk.Series, len(s.picks))
-	s.order(fingerprints)
+	s.picks = s.picks[:len(s.result)]
 	return nil
 }
 
@@ -144,40 +165,6 @@ func (s *selection) keepChunks(
 		kept[i].Data = bytes[from:len(bytes):len(bytes)]
 	}
 	return kept, nil
-}
-
-// readLabels puts the labels of all picks into the result.
-func (s *selection) readLabels() error {
-	rows, err := s.part.blocks(s.reader, keys.Labels)
-	if err != nil {
-		return err
-	}
-	defer rows.close()
-	text := newLabelReader(s.part, s.reader, s.header)
-	text.take = s.take
-	data := arena[byte]{take: s.take}
-	data.expect(len(s.picks) * 128)
-	for i, p := range s.picks {
-		if i%checkEvery == 0 {
-			if err := s.take(0); err != nil {
-				return err
-			}
-		}
-		block, err := rows.at(p.ordinal / rowsPerBlock)
-		if err != nil {
-			return err
-		}
-		ls, err := text.labels(block, p.ordinal)
-		if err != nil {
-			return err
-		}
-		kept, err := data.clone(ls)
-		if err != nil {
-			return err
-		}
-		s.result[p.place].Labels = series.Labels(kept)
-	}
-	return nil
 }
 
 // rowReader reads rows of which each has a number, in ascending order, by one iterator. There is a

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // MaxDecimalSamples is the most samples that one Decimal or Packed chunk has. It bounds what a few damaged
@@ -87,9 +88,12 @@ func (e *encoder) appendTimes(dst []byte, ts []int64) ([]byte, uint8) {
 	if regular(ts) {
 		return dst, formFlat
 	}
-	e.times.plan(ts, true)
-	dst = binary.AppendUvarint(dst, uint64(e.times.size))
-	return e.times.append(dst), e.times.form
+	if !slices.Equal(ts, e.lastTimes) {
+		e.times.plan(ts, true)
+		e.lastColumn = e.times.append(binary.AppendUvarint(e.lastColumn[:0], uint64(e.times.size)))
+		e.lastTimes, e.lastForm = append(e.lastTimes[:0], ts...), e.times.form
+	}
+	return append(dst, e.lastColumn...), e.lastForm
 }
 
 // appendValues appends a column of floats and returns its form and whether they were scaled well.
