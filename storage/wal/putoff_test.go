@@ -89,7 +89,7 @@ func TestPutOff(t *testing.T) {
 		}
 		wg.Wait()
 		t.Logf("%.2f bytes for one of a record", float64(w.Bytes())/float64(bytes))
-		require.Less(t, w.Bytes(), int64(bytes)*13/10)
+		require.Less(t, w.Bytes(), int64(bytes)*3/2, "which writers meet in a batch is chance")
 		require.LessOrEqual(t, longest, gatherTime+4*time.Millisecond)
 		require.NoError(t, r.stop())
 		again, err := Open(mem, testDir, Options{})
