@@ -64,7 +64,8 @@ func (x *extrapolation) each(out []float64, from, to int) {
 			diff += x.values[m-1]
 		}
 		end := x.ends[i]
-		t := timing{x.times[first] - (end - x.window), x.times[last] - x.times[first], end - x.times[last], last - first}
+		from, to := x.at(first), x.at(last)
+		t := timing{from - (end - x.window), to - from, end - to, last - first}
 		if t != x.timing {
 			x.extension = t.extend(x.seconds)
 		}
@@ -129,15 +130,35 @@ func (x *extrapolation) clamped(first, diff float64) float64 {
 	return x.factor
 }
 
-// findResets marks the samples that are less than the one before.
+// findResets marks the samples that are less than the one before, of those that windows see.
 func (w *work) findResets() {
-	if len(w.values) == 0 {
+	if len(w.spans) == 0 {
+		w.markFalls(1, len(w.values))
+	}
+	for _, s := range w.spans {
+		if w.joins(s) {
+			w.markFalls(s.from, s.from+1)
+		}
+		if !s.rising {
+			w.markFalls(s.from+1, s.to)
+		}
+	}
+}
+
+// joins reports whether a window may see the first sample of the chunk and the one before.
+func (w *work) joins(s span) bool {
+	last := len(w.hi) - 1
+	return s.from > int(w.lo[0]) && s.from < int(w.hi[last])
+}
+
+func (w *work) markFalls(from, to int) {
+	if from >= to {
 		return
 	}
-	before := w.values[0]
-	for i, v := range w.values {
+	before := w.values[from-1]
+	for i, v := range w.values[from:to] {
 		if v < before {
-			w.marks = append(w.marks, int32(i))
+			w.marks = append(w.marks, int32(from+i))
 		}
 		before = v
 	}
@@ -155,7 +176,7 @@ func (w *work) lastTwo(out []float64, counter bool) {
 			v -= before
 		}
 		if counter {
-			v /= float64(w.times[hi-1]-w.times[hi-2]) / 1000
+			v /= float64(w.at(int(hi)-1)-w.at(int(hi)-2)) / 1000
 		}
 		out[i] = v
 	}

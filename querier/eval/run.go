@@ -260,7 +260,9 @@ func (e *evaluator) eval(s *input) (partial.Values, error) {
 	if err := e.work.load(s.chunks, &e.want); err != nil {
 		return partial.Values{}, err
 	}
-	e.work.eval(e.expr, e.floats)
+	if err := e.work.eval(e.expr, e.floats); err != nil {
+		return partial.Values{}, err
+	}
 	if e.steps != nil {
 		e.steps.see(e.expr, e.work, e.floats)
 	}
@@ -369,7 +371,12 @@ func (x *Expr) want(p *Params) want {
 }
 
 // eval computes the values of the series that is loaded.
-func (w *work) eval(x *Expr, out []float64) {
+func (w *work) eval(x *Expr, out []float64) error {
 	w.place()
+	f := x.function
+	if err := w.fill(w.pick(f.sees), f.counter); err != nil {
+		return err
+	}
 	x.kernel(w, out)
+	return nil
 }
