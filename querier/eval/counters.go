@@ -67,7 +67,8 @@ func (x *extrapolation) each(out []float64, from, to int) {
 		from, to := x.at(first), x.at(last)
 		t := timing{from - (end - x.window), to - from, end - to, last - first}
 		if t != x.timing {
-			x.extension = t.extend(x.seconds)
+			x.timing = t
+			x.extend(x.seconds)
 		}
 		factor := x.factor
 		if v := x.values[first]; x.counter && diff > 0 && v >= 0 && (v < diff || x.short()) {
@@ -92,21 +93,20 @@ type extension struct {
 	factor                  float64
 }
 
-func (t timing) extend(seconds float64) extension {
-	x := extension{
-		timing:  t,
-		toStart: float64(t.before) / 1000, sampled: float64(t.span) / 1000, toEnd: float64(t.after) / 1000,
-	}
-	average := x.sampled / float64(t.gaps)
-	near := average * 1.1
+// extend computes the others from the timing. It writes each where it stays: uneven series have another
+// timing in each step.
+func (x *extension) extend(seconds float64) {
+	x.sampled = float64(x.span) / 1000
+	average := x.sampled / float64(x.gaps)
+	near, half := average*1.1, average/2
+	x.toStart, x.toEnd = float64(x.before)/1000, float64(x.after)/1000
 	if x.toStart >= near {
-		x.toStart = average / 2
+		x.toStart = half
 	}
 	if x.toEnd >= near {
-		x.toEnd = average / 2
+		x.toEnd = half
 	}
 	x.factor = x.from(x.toStart, seconds)
-	return x
 }
 
 // from is what to multiply a difference by when it begins so long before the first sample.
