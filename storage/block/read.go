@@ -10,7 +10,6 @@ import (
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 const (
@@ -41,10 +40,7 @@ func (s *selection) readLabels() error {
 		return err
 	}
 	s.result = make([]chunk.Series, 0, limit)
-	text := newLabelReader(s.part, s.reader, s.header)
-	text.take = s.take
-	data := arena[byte]{take: s.take}
-	data.expect(limit * 128)
+	known := s.newKnownLabels(rows)
 	shard := 0
 	for i := 0; i < len(s.picks) && len(s.result) < limit; i++ {
 		if i%checkEvery == 0 {
@@ -56,27 +52,21 @@ func (s *selection) readLabels() error {
 		for p.ordinal >= s.header.starts[shard+1] {
 			shard++
 		}
-		block, err := rows.at(p.ordinal / rowsPerBlock)
+		ls, err := known.of(i)
 		if err != nil {
 			return err
 		}
-		ls, err := text.labels(block, p.ordinal)
-		if err != nil {
-			return err
-		}
-		fingerprint := ls.Fingerprint()
-		if fingerprint.Shard(s.header.ShardBits) != s.header.shards[shard] {
+		if ls.fingerprint.Shard(s.header.ShardBits) != s.header.shards[shard] {
 			return s.part.readError("labels", decodeErrorf("those of series %d are not of its shard", p.ordinal))
 		}
-		if !shards.Has(fingerprint) {
+		if !shards.Has(ls.fingerprint) {
 			continue
 		}
-		kept, err := data.clone(ls)
-		if err != nil {
+		if ls.text, err = known.keep(ls); err != nil {
 			return err
 		}
 		s.picks[len(s.result)] = p
-		s.result = append(s.result, chunk.Series{Fingerprint: fingerprint, Labels: series.Labels(kept)})
+		s.result = append(s.result, chunk.Series{Fingerprint: ls.fingerprint, Labels: ls.text})
 	}
 	s.picks = s.picks[:len(s.result)]
 	return nil
