@@ -98,7 +98,7 @@ func (s *selection) readChunks() error {
 			}
 		}
 		p := s.picks[i]
-		row, err := rows.at(p.ordinal)
+		row, err := s.chunkRow(rows, i)
 		if err != nil {
 			return err
 		}
@@ -125,6 +125,33 @@ func (s *selection) readChunks() error {
 	s.part.cache.metrics.selectedBytes.Add(float64(size))
 	return nil
 }
+
+// chunkRow reads the chunk row of a pick, by the cache if it lies apart from the others: finding it takes
+// longer than reading it.
+func (s *selection) chunkRow(rows *rowReader, i int) ([]byte, error) {
+	ordinal := s.picks[i].ordinal
+	near := i > 0 && ordinal-s.picks[i-1].ordinal <= rowSkip || i+1 < len(s.picks) && s.picks[i+1].ordinal-ordinal <= rowSkip
+	if near {
+		return rows.at(ordinal)
+	}
+	key := cacheKey{part: s.part.meta.Part, section: chunkSection, block: ordinal}
+	if row, ok := s.part.cache.get(key).(cachedRow); ok {
+		return row, nil
+	}
+	row, err := rows.at(ordinal)
+	if err == nil {
+		s.part.cache.put(key, cachedRow(bytes.Clone(row)))
+	}
+	return row, err
+}
+
+// cachedRow is a chunk row in the cache.
+type cachedRow []byte
+
+func (r cachedRow) size() int64 { return int64(len(r)) + 24 }
+
+// chunkSection is where chunk rows are in the cache; the index has no such section.
+const chunkSection keys.Section = 0xff
 
 // keepChunks copies the chunks that overlap the time range.
 func (s *selection) keepChunks(
