@@ -8,6 +8,10 @@
 // it wrote, size of its data directory. Wall time is not, since machines are shared. The client
 // only reads encoded requests and sends them, so that it costs little beside the server.
 //
+// The hour of the scenario "steady" ends ten minutes after an even hour (UTC), the last that is due for
+// Barograph's flush: whatever the time of a run, a flush falls into the load. Barograph looks every five
+// seconds for what is due, so that the load has to take longer than that, as 100,000 series do.
+//
 // A run also checks: each target must hold what it acknowledged, and answers are compared with
 // Prometheus'.
 package main

@@ -14,6 +14,9 @@ type scenario struct {
 
 	// day puts the samples into the last whole day (UTC), and the day is sealed before it is weighed.
 	day bool
+	// flush puts the samples so that a slot of two hours, which Barograph flushes ten minutes after
+	// its end, has ended within them: whatever the hour, the flush falls into the load.
+	flush bool
 	// Each query is asked over each of these.
 	windows []window
 	// clients is how long clients ask side by side; 0 leaves it out.
@@ -33,7 +36,7 @@ const askers = 4
 var scenarios = []scenario{
 	{
 		// Scrapes as Prometheus forwards them.
-		name: "steady", span: time.Hour, plan: plan{series: 100_000, perSeries: 1, churn: 40},
+		name: "steady", span: time.Hour, flush: true, plan: plan{series: 100_000, perSeries: 1, churn: 40},
 		windows: []window{{time.Hour, 15 * time.Second}}, kill: 10 * time.Second,
 	},
 	{
@@ -69,10 +72,19 @@ func choose(list string) ([]scenario, error) {
 	return chosen, nil
 }
 
+// slot and grace are Barograph's: a slot is flushed once its grace is over.
+const (
+	slot  = 2 * time.Hour
+	grace = 10 * time.Minute
+)
+
 // end is about the time of the last sample, in ms.
 func (s *scenario) end(now time.Time) int64 {
-	if s.day {
+	switch {
+	case s.day:
 		return now.UTC().Truncate(24*time.Hour).UnixMilli() - 1
+	case s.flush:
+		return now.Add(-grace).Truncate(slot).Add(grace).UnixMilli()
 	}
 	return now.UnixMilli()
 }

@@ -39,8 +39,9 @@ type table struct {
 }
 
 type cache struct {
-	perTable int    // the most keys of one table
-	idle     uint32 // epochs
+	perTable int           // the most keys of one table
+	idle     uint32        // epochs
+	tidied   atomic.Uint32 // the epoch of the last tidy
 
 	mu struct {
 		sync.RWMutex
@@ -142,22 +143,67 @@ func (t *table) find(k Key) *slot {
 // makeRoom rebuilds t: without the keys that were idle for long, without the least recently used
 // quarter if it stands at its bound all the same, and larger when it needs to be.
 func (c *cache) makeRoom(t *table, epoch uint32) (evicted int) {
-	oldest := epoch - min(c.idle, epoch)
-	live := make([]slot, 0, t.used)
-	for _, s := range t.slots {
-		if s.ref != 0 && s.ref != lostRef && s.used >= oldest {
-			live = append(live, s)
+	oldest, live := epoch-min(c.idle, epoch), 0
+	for i := range t.slots {
+		if t.slots[i].live(oldest) {
+			live++
 		}
 	}
-	if len(live) >= c.perTable {
-		slices.SortFunc(live, func(a, b slot) int { return int(int64(b.used) - int64(a.used)) })
-		live = live[:len(live)-len(live)/4-1]
+	slots := t.slots
+	if live >= c.perTable {
+		slots = make([]slot, 0, live)
+		for _, s := range t.slots {
+			if s.live(oldest) {
+				slots = append(slots, s)
+			}
+		}
+		slices.SortFunc(slots, func(a, b slot) int { return int(int64(b.used) - int64(a.used)) })
+		live -= live/4 + 1
+		slots = slots[:live]
 	}
-	evicted = t.used - len(live)
+	evicted = t.used - live
 	// At most half full, at least a quarter.
-	*t = table{slots: make([]slot, max(firstSlots, 1<<bits.Len(uint(len(live)*2)))), used: len(live)}
-	for _, s := range live {
-		*t.find(Key{Hi: s.hi, Lo: uint64(s.lo)}) = s
+	*t = table{slots: make([]slot, max(firstSlots, 1<<bits.Len(uint(live*2)))), used: live}
+	for i := range slots {
+		if s := &slots[i]; s.live(oldest) {
+			*t.find(Key{Hi: s.hi, Lo: uint64(s.lo)}) = *s
+		}
 	}
 	return evicted
 }
+
+// tidyTables is how many tables an epoch's tidy looks at: a few, so that lookups wait for a millisecond.
+const tidyTables = 4
+
+// tidy lets go of keys that were idle for long, and of the memory that they took, in some of the
+// tables. It does so once in an epoch, and returns how many keys it forgot.
+func (c *cache) tidy(epoch uint32) (evicted int) {
+	if last := c.tidied.Load(); last == epoch || !c.tidied.CompareAndSwap(last, epoch) {
+		return 0
+	}
+	oldest := epoch - min(c.idle, epoch)
+	for i := range uint32(tidyTables) {
+		evicted += c.tidyTable(int((epoch*tidyTables+i)%numTables), oldest, epoch)
+	}
+	return evicted
+}
+
+func (c *cache) tidyTable(i int, oldest, epoch uint32) (evicted int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, live := &c.mu.tables[i], 0
+	for i := range t.slots {
+		if t.slots[i].live(oldest) {
+			live++
+		}
+	}
+	if live >= t.used-t.used/4 || live >= c.perTable { // Hardly worth it, or it would cost live ones.
+		return 0
+	}
+	evicted = c.makeRoom(t, epoch)
+	c.mu.keys -= evicted
+	return evicted
+}
+
+// live reports whether the slot has a key that was used at oldest or later and whose series is there.
+func (s *slot) live(oldest uint32) bool { return s.ref != 0 && s.ref != lostRef && s.used >= oldest }

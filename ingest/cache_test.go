@@ -68,6 +68,35 @@ func TestCacheForgetsTheIdleAndKeepsItsBound(t *testing.T) {
 	}
 }
 
+// Series that are written no more leave the cache, and their memory goes, though none come.
+func TestCacheLetsGoOfWhatIsIdle(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	c := newCache(1<<20, 60)
+	var steady []Key
+	for i := range 50_000 {
+		k := randomKey(rng)
+		put(c, k, 7, 0)
+		if i%10 == 0 {
+			steady = append(steady, k)
+		}
+	}
+	evicted := 0
+	for epoch := uint32(1); epoch <= 60+numTables/tidyTables; epoch++ {
+		for _, k := range steady {
+			require.Equal(t, series.Ref(7), get(c, k, epoch))
+		}
+		evicted += c.tidy(epoch)
+		require.Zero(t, c.tidy(epoch), "once is enough")
+	}
+	require.Equal(t, 45_000, evicted)
+	require.Equal(t, len(steady), c.len())
+	slots := 0
+	for i := range c.mu.tables {
+		slots += len(c.mu.tables[i].slots)
+	}
+	require.LessOrEqual(t, slots, 4*len(steady)+numTables*firstSlots)
+}
+
 func TestCacheAtItsBoundDropsTheLeastRecent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	c := newCache(64*16, 1000)

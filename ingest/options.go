@@ -17,8 +17,8 @@ type Options struct {
 	// CacheEntries bounds the series whose keys are remembered; default 8 Mi, some 400 MiB when
 	// full.
 	CacheEntries int
-	// CacheIdle is how long a key must have been unused to be forgotten when room is needed; default
-	// 1 h.
+	// CacheIdle is how long a key must have been unused to be forgotten; default 1 h. It may take a
+	// quarter more.
 	CacheIdle time.Duration
 	// StartTimestampZero writes a sample of value zero at each new start timestamp rather than
 	// keep start timestamps beside the samples.

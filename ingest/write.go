@@ -131,6 +131,10 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 	s.result.Rejections.Merge(b.Rejections)
 
 	age := uint32(now.Unix() / int64(epoch/time.Second))
+	if evicted := w.cache.tidy(age); evicted > 0 {
+		w.metrics.evictions.Add(float64(evicted))
+		w.metrics.entries.Set(float64(w.cache.len()))
+	}
 	missing := w.cache.lookup(s.refs, b.Runs, age)
 	w.metrics.hits.Add(float64(len(b.Runs) - missing))
 	if missing > 0 {

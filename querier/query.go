@@ -73,9 +73,8 @@ func (q *query) compute(ctx context.Context) error {
 		return nil
 	}
 	for _, timing := range []stats.QueryTiming{stats.ExecTotalTime, stats.EvalTotalTime, stats.InnerEvalTime} {
-		timer, inner := q.Stats().Timers.GetSpanTimer(ctx, timing)
-		defer timer.Finish()
-		ctx = inner
+		timer := q.Stats().Timers.GetTimer(timing).Start()
+		defer timer.Stop()
 	}
 	return q.columns.rewrite(ctx)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
-	"github.com/barograph-db/barograph/storage/storagetest"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -139,86 +136,4 @@ func BenchmarkAppend(b *testing.B) {
 			})
 		}
 	}
-}
-
-// BenchmarkReopen opens a directory whose log has ten million samples of 100,000 or a million
-// series, in frames of 2000 as a fleet sends them, once with a checkpoint of them and once without.
-func BenchmarkReopen(b *testing.B) {
-	for _, c := range []struct {
-		hosts   int
-		scrapes int64
-	}{{200, 100}, {2000, 10}} {
-		for _, checkpoint := range []bool{false, true} {
-			b.Run(fmt.Sprintf("hosts=%d/checkpoint=%v", c.hosts, checkpoint), func(b *testing.B) {
-				benchmarkReopen(b, c.hosts, c.scrapes, checkpoint)
-			})
-		}
-	}
-}
-
-func benchmarkReopen(b *testing.B, hosts int, scrapes int64, checkpoint bool) {
-	dir := b.TempDir()
-	opts := Options{WALSync: wal.Off}
-	db := runIn(b, dir, opts)
-	var err error
-	fleet := storagetest.NewFleet(storagetest.FleetOptions{Seed: 1, Hosts: hosts})
-	var sets []series.Labels
-	for _, s := range fleet.Series() {
-		sets = append(sets, s.Labels)
-	}
-	var refs []series.Ref
-	for some := range slices.Chunk(sets, 2000) {
-		refs, err = db.Refs(context.Background(), refs, some)
-		require.NoError(b, err)
-	}
-	_, err = db.cut()
-	require.NoError(b, err)
-	created := db.wal.Bytes()
-	points := make([]storagetest.Point, 0, len(refs))
-	for i := range scrapes {
-		points = fleet.Scrape(points[:0], longAgo+15_000*i)
-		for rest := points; len(rest) > 0; {
-			f := &frame.Frame{}
-			n := min(len(rest), 2000)
-			for _, p := range rest[:n] {
-				f.Refs, f.Times, f.Values = append(f.Refs, refs[p.Series]), append(f.Times, p.T), append(f.Values, p.V)
-			}
-			_, err := db.Append(context.Background(), f)
-			require.NoError(b, err)
-			rest = rest[n:]
-		}
-	}
-	samples := db.Stats(1).Head.Samples
-	logged, begin := db.wal.Bytes()-created, time.Now()
-	if checkpoint {
-		db.maintenance.Lock()
-		require.NoError(b, db.checkpointLocked())
-		db.maintenance.Unlock()
-	}
-	took, size := time.Since(begin), db.maintenance.lastCheckpoint
-	db.stop()
-	if checkpoint {
-		defer b.ReportMetric(float64(size)/float64(len(refs)), "checkpoint-B/series")
-		defer b.ReportMetric(took.Seconds(), "checkpoint-s")
-	}
-	defer b.ReportMetric(float64(created)/float64(len(refs)), "log-B/series")
-	defer b.ReportMetric(float64(logged)/float64(samples), "log-B/sample")
-	cpu := cpuTime()
-	opened := time.Duration(0)
-	for b.Loop() {
-		began := time.Now()
-		db, err := Open(dir, opts)
-		require.NoError(b, err)
-		opened += time.Since(began)
-		require.Equal(b, samples, db.Stats(1).Head.Samples)
-		require.NoError(b, db.Close())
-	}
-	b.ReportMetric(float64(opened)/float64(int64(b.N)*samples), "ns/sample")
-	b.ReportMetric(float64(cpuTime()-cpu)/float64(int64(b.N)*samples), "cpu-ns/sample")
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

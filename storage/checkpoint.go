@@ -51,16 +51,46 @@ func (db *DB) cut() (uint64, error) {
 	return segment, nil
 }
 
+// line is where the log was cut when a slot ended, ten minutes before it is flushed. What comes of
+// the next slot is in the log from there on, so that the checkpoint after the flush need not repeat it.
+type line struct {
+	before  int64 // the end of the slot
+	segment uint64
+}
+
+// drawLine ends what the log has of the slots before a time, but for what comes late.
+func (db *DB) drawLine(before int64) error {
+	segment, err := db.cut()
+	if err != nil {
+		return err
+	}
+	db.head.DrawLine(before)
+	db.maintenance.line = line{before: before, segment: segment}
+	return nil
+}
+
 // checkpointLocked writes the head beside the log and lets the log before it go.
 func (db *DB) checkpointLocked() error {
 	segment, err := db.cut()
 	if err != nil {
 		return err
 	}
+	return db.checkpoint(segment, db.head.Checkpoint)
+}
+
+// checkpointFromLine is checkpointLocked after the flush of what is before the line.
+func (db *DB) checkpointFromLine() error {
+	l := db.maintenance.line
+	db.maintenance.line = line{}
+	return db.checkpoint(l.segment, db.head.CheckpointFromLine)
+}
+
+// checkpoint writes the records that stand for the log before a segment.
+func (db *DB) checkpoint(segment uint64, records func(emit func([]byte) error) error) error {
 	size := int64(0)
 	var packed []byte
-	err = db.wal.Checkpoint(segment, func(emit func([]byte) error) error {
-		return db.head.Checkpoint(func(record []byte) error {
+	err := db.wal.Checkpoint(segment, func(emit func([]byte) error) error {
+		return records(func(record []byte) error {
 			packed = packer().EncodeAll(record, packed[:0])
 			size += int64(len(packed))
 			return emit(packed)

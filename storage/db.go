@@ -65,6 +65,7 @@ type DB struct {
 		lookedAt       time.Time         // when series were last looked at for being quiet
 		lastCheckpoint int64             // bytes
 		checkpointed   uint64            // the segment of the last checkpoint: the log has none before it
+		line           line              // zero when there is none
 		gone           []keys.Part       // off the list, not yet off the disk
 		waits          map[int64]dayWait // by the day's start
 	}

@@ -21,7 +21,8 @@
 //   - An acknowledged sample is in the log or in a part at every moment. The log is cut only by a
 //     checkpoint, which holds the head as it was after every record before the cut; the barrier
 //     (DB.barrier) sees to that: a record is encoded, put into the log's buffer and applied under its
-//     read side, the cut is drawn under its write side.
+//     read side, the cut is drawn under its write side. After a flush that cut is the line, drawn
+//     when the slot ended, and the checkpoint leaves out what is in the log since.
 //   - A flush that was ingested is never taken from the log again: each of its parts carries a
 //     mark (before, segment), and a replay skips what lies before both.
 //   - A sealed part, and one that was cleaned of deleted samples, names those that it replaces. They

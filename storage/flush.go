@@ -21,6 +21,7 @@ const maxTime = math.MaxInt64
 type need struct {
 	flush      bool
 	before     int64 // flush samples before this
+	line       bool  // draw the line at the end of the last slot
 	checkpoint bool
 }
 
@@ -29,6 +30,7 @@ type state struct {
 	now            int64 // ms
 	slot, grace    int64 // ms
 	flushedBefore  int64
+	line           int64 // where it was drawn
 	oldest         int64 // the head's oldest sample; math.MaxInt64 when it has none
 	lateBytes      int64 // of chunks in the head in slots that have ended
 	lateLimit      int64
@@ -38,15 +40,21 @@ type state struct {
 }
 
 // decide: a slot is flushed once it has ended and its grace is over; what comes later for such
-// slots waits for the next, unless it is much. A checkpoint follows each flush, or a lot of log.
+// slots waits for the next, unless it is much. A checkpoint follows each flush, or a lot of log. The
+// line for the flush is drawn when the slot has ended, before its grace.
 func decide(s state) need {
 	ended := floor(s.now-s.grace, s.slot)
 	n := need{before: ended, checkpoint: s.logBytes > max(s.checkpointMin, s.lastCheckpoint)}
 	if s.oldest < ended {
 		n.flush = ended > s.flushedBefore || s.lateBytes > s.lateLimit
 	}
+	end := s.lastEnd()
+	n.line = !n.flush && s.oldest < end && end > max(s.line, s.flushedBefore)
 	return n
 }
+
+// lastEnd is when the slot before the running one ended.
+func (s state) lastEnd() int64 { return floor(s.now, s.slot) }
 
 func floor(t, unit int64) int64 {
 	r := t % unit
@@ -63,9 +71,13 @@ func (db *DB) Maintain(ctx context.Context, now time.Time) {
 		return
 	}
 	defer db.maintenance.Unlock()
-	n := decide(db.state(now))
+	s := db.state(now)
+	n := decide(s)
 	if n.flush || now.Sub(db.maintenance.flushedAt) >= settle {
 		db.forgetQuiet(now)
+	}
+	if n.line {
+		db.background("cut", db.drawLine(s.lastEnd()))
 	}
 	flushed := true
 	if n.flush {
@@ -118,6 +130,7 @@ func (db *DB) state(now time.Time) state {
 	return state{
 		now: now.UnixMilli(), slot: slot, grace: grace,
 		flushedBefore:  db.maintenance.flushedBefore,
+		line:           db.maintenance.line.before,
 		oldest:         db.head.OldestSample(),
 		lateBytes:      db.head.BytesBefore(ended),
 		lateLimit:      db.opts.LateBytes,
@@ -145,6 +158,10 @@ func (db *DB) flushLocked(ctx context.Context, before int64) (err error) {
 	if err != nil {
 		return err
 	}
+	if l := db.maintenance.line; l.before != before || l.segment < db.maintenance.checkpointed {
+		db.head.DrawLine(before)
+		db.maintenance.line = line{before: before, segment: segment}
+	}
 	f := db.head.StartFlush(before)
 	defer func() {
 		if err != nil {
@@ -170,7 +187,7 @@ func (db *DB) flushLocked(ctx context.Context, before int64) (err error) {
 		fn(info)
 	}
 	// The flush is done whatever becomes of the checkpoint, which only shortens the next replay.
-	db.background("checkpoint", db.checkpointLocked())
+	db.background("checkpoint", db.checkpointFromLine())
 	return nil
 }
 

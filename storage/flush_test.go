@@ -18,8 +18,12 @@ func TestDecide(t *testing.T) {
 		want need
 	}{
 		{"empty head", func(s *state) { s.now = 10 * slot }, need{before: 9 * slot}},
-		{"slot running", func(s *state) { s.now = 10*slot + grace - 1; s.flushedBefore = 9 * slot; s.oldest = 9 * slot }, need{before: 9 * slot}},
+		{"slot running", func(s *state) { s.now = 10*slot + grace - 1; s.flushedBefore = 9 * slot; s.oldest = 9 * slot }, need{before: 9 * slot, line: true}},
 		{"slot ended, grace over", func(s *state) { s.now = 10*slot + grace; s.flushedBefore = 9 * slot; s.oldest = 9 * slot }, need{flush: true, before: 10 * slot}},
+		{"slot running, line drawn", func(s *state) {
+			s.now, s.line, s.flushedBefore, s.oldest = 10*slot+1, 10*slot, 9*slot, 9*slot
+		}, need{before: 9 * slot}},
+		{"slot ended, nothing of it", func(s *state) { s.now = 10 * slot; s.flushedBefore = 9 * slot; s.oldest = 10 * slot }, need{before: 9 * slot}},
 		{"few late samples wait", func(s *state) {
 			s.now, s.flushedBefore, s.oldest, s.lateBytes = 10*slot+grace, 10*slot, slot, 100
 		}, need{before: 10 * slot}},

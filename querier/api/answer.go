@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -197,10 +198,14 @@ func encodeMatrix(b *body, m promql.Matrix) {
 func encodeSeries(b *body, s *promql.Series) bool {
 	b.buf = appendLabels(append(b.buf, `{"metric":`...), s.Metric)
 	if len(s.Floats) > 0 {
-		next := `,"values":[`
+		next, last := `,"values":[`, math.NaN()
 		for _, p := range s.Floats {
-			b.buf = appendPoint(append(b.buf, next...), p.T, p.F)
-			next = ","
+			from := len(b.buf)
+			b.buf = b.times.appendPoint(append(b.buf, next...), p.T, p.F)
+			if p.F != last {
+				b.fresh += len(b.buf) - from
+			}
+			next, last = ",", p.F
 			if !b.spill() {
 				return false
 			}

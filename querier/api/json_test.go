@@ -43,10 +43,34 @@ func TestNumbers(t *testing.T) {
 		checkNumbers(t, 0, f)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
+	for unit := uint64(1); unit <= 1e15; unit *= 10 {
+		for _, n := range []uint64{unit - 1, unit, unit + 1, 2 * unit} {
+			checkNumbers(t, int64(n), float64(n))
+			checkNumbers(t, 0, float64(n)/1e6)
+		}
+	}
 	for range 100_000 {
 		checkNumbers(t, int64(rng.Uint64())>>rng.IntN(64), math.Float64frombits(rng.Uint64()))
 		checkNumbers(t, rng.Int64N(2_000_000)-1_000_000, float64(rng.Int64N(1<<50))/float64(int64(1)<<rng.IntN(30)))
 		checkNumbers(t, 0, -float64(rng.Int64N(1<<50)>>rng.IntN(50))/math.Pow10(rng.IntN(8)))
+	}
+}
+
+// TestPointTimes has more times than are remembered, and each of them twice.
+func TestPointTimes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var times pointTimes
+	for range 20_000 {
+		at := rng.Int64N(2000) - 1000
+		if rng.IntN(2) == 0 {
+			at = math.MinInt64 + 1 + rng.Int64N(2)
+		}
+		f := math.Float64frombits(rng.Uint64())
+		same(t, string(appendPoint(nil, at, f)), times.appendPoint(nil, at, f))
+	}
+	for _, f := range []float64{-math.MaxFloat64, -math.SmallestNonzeroFloat64, -123456789012345678901, -1.2345678901234567e-6} {
+		point := appendPoint(nil, math.MinInt64+1, f)
+		require.Less(t, len(point), maxPoint)
 	}
 }
 
@@ -113,13 +137,13 @@ func benchmarkMatrix() promql.Matrix {
 
 func BenchmarkMatrix(b *testing.B) {
 	m := benchmarkMatrix()
-	var out body
+	out := body{times: new(pointTimes)}
 	points := 0
 	for b.Loop() {
 		for i := range m {
 			out.buf = appendLabels(out.buf[:0], m[i].Metric)
 			for _, p := range m[i].Floats {
-				out.buf = appendPoint(out.buf, p.T, p.F)
+				out.buf = out.times.appendPoint(out.buf, p.T, p.F)
 			}
 			points += len(m[i].Floats)
 		}

@@ -64,9 +64,11 @@ func (x *extrapolation) each(out []float64, from, to int) {
 			diff += x.values[m-1]
 		}
 		end := x.ends[i]
-		t := timing{x.times[first] - (end - x.window), x.times[last] - x.times[first], end - x.times[last], last - first}
+		from, to := x.at(first), x.at(last)
+		t := timing{from - (end - x.window), to - from, end - to, last - first}
 		if t != x.timing {
-			x.extension = t.extend(x.seconds)
+			x.timing = t
+			x.extend(x.seconds)
 		}
 		factor := x.factor
 		if v := x.values[first]; x.counter && diff > 0 && v >= 0 && (v < diff || x.short()) {
@@ -91,21 +93,20 @@ type extension struct {
 	factor                  float64
 }
 
-func (t timing) extend(seconds float64) extension {
-	x := extension{
-		timing:  t,
-		toStart: float64(t.before) / 1000, sampled: float64(t.span) / 1000, toEnd: float64(t.after) / 1000,
-	}
-	average := x.sampled / float64(t.gaps)
-	near := average * 1.1
+// extend computes the others from the timing. It writes each where it stays: uneven series have another
+// timing in each step.
+func (x *extension) extend(seconds float64) {
+	x.sampled = float64(x.span) / 1000
+	average := x.sampled / float64(x.gaps)
+	near, half := average*1.1, average/2
+	x.toStart, x.toEnd = float64(x.before)/1000, float64(x.after)/1000
 	if x.toStart >= near {
-		x.toStart = average / 2
+		x.toStart = half
 	}
 	if x.toEnd >= near {
-		x.toEnd = average / 2
+		x.toEnd = half
 	}
 	x.factor = x.from(x.toStart, seconds)
-	return x
 }
 
 // from is what to multiply a difference by when it begins so long before the first sample.
@@ -129,15 +130,35 @@ func (x *extrapolation) clamped(first, diff float64) float64 {
 	return x.factor
 }
 
-// findResets marks the samples that are less than the one before.
+// findResets marks the samples that are less than the one before, of those that windows see.
 func (w *work) findResets() {
-	if len(w.values) == 0 {
+	if len(w.spans) == 0 {
+		w.markFalls(1, len(w.values))
+	}
+	for _, s := range w.spans {
+		if w.joins(s) {
+			w.markFalls(s.from, s.from+1)
+		}
+		if !s.rising {
+			w.markFalls(s.from+1, s.to)
+		}
+	}
+}
+
+// joins reports whether a window may see the first sample of the chunk and the one before.
+func (w *work) joins(s span) bool {
+	last := len(w.hi) - 1
+	return s.from > int(w.lo[0]) && s.from < int(w.hi[last])
+}
+
+func (w *work) markFalls(from, to int) {
+	if from >= to {
 		return
 	}
-	before := w.values[0]
-	for i, v := range w.values {
+	before := w.values[from-1]
+	for i, v := range w.values[from:to] {
 		if v < before {
-			w.marks = append(w.marks, int32(i))
+			w.marks = append(w.marks, int32(from+i))
 		}
 		before = v
 	}
@@ -155,7 +176,7 @@ func (w *work) lastTwo(out []float64, counter bool) {
 			v -= before
 		}
 		if counter {
-			v /= float64(w.times[hi-1]-w.times[hi-2]) / 1000
+			v /= float64(w.at(int(hi)-1)-w.at(int(hi)-2)) / 1000
 		}
 		out[i] = v
 	}

@@ -14,31 +14,44 @@ type function struct {
 	keepsName bool
 	counter   bool // Applied to what has no counter's name it earns an info.
 	current   bool // It sees the last sample alone, within the lookback, if it is no stale marker.
+	sees      sight
 	kernel    kernel
 	// with returns the kernel for the numbers among the arguments; nil where the engine is to say
 	// what is wrong with them. Functions without numbers have none.
 	with func(numbers []float64) kernel
 }
 
+// sight is which samples of its window a function looks at.
+type sight uint8
+
+const (
+	seesAll sight = iota
+	seesNone
+	seesFirst
+	seesLast
+	seesLastTwo
+	seesEnds // The first and the last, and all of a counter that may have been reset.
+)
+
 // The functions of instant selectors: none, and timestamp.
 var (
-	current    = &function{keepsName: true, current: true, kernel: (*work).last}
-	timestamps = &function{current: true, kernel: (*work).lastTimes}
+	current    = &function{keepsName: true, current: true, sees: seesLast, kernel: (*work).last}
+	timestamps = &function{current: true, sees: seesLast, kernel: (*work).lastTimes}
 )
 
 // rangeFunctions by their names in PromQL.
 var rangeFunctions = map[string]*function{
-	"rate":              {counter: true, kernel: func(w *work, out []float64) { w.extrapolated(out, true, w.seconds) }},
-	"increase":          {counter: true, kernel: func(w *work, out []float64) { w.extrapolated(out, true, 0) }},
-	"delta":             {kernel: func(w *work, out []float64) { w.extrapolated(out, false, 0) }},
-	"irate":             {kernel: func(w *work, out []float64) { w.lastTwo(out, true) }},
-	"idelta":            {kernel: func(w *work, out []float64) { w.lastTwo(out, false) }},
+	"rate":              {counter: true, sees: seesEnds, kernel: func(w *work, out []float64) { w.extrapolated(out, true, w.seconds) }},
+	"increase":          {counter: true, sees: seesEnds, kernel: func(w *work, out []float64) { w.extrapolated(out, true, 0) }},
+	"delta":             {sees: seesEnds, kernel: func(w *work, out []float64) { w.extrapolated(out, false, 0) }},
+	"irate":             {sees: seesLastTwo, kernel: func(w *work, out []float64) { w.lastTwo(out, true) }},
+	"idelta":            {sees: seesLastTwo, kernel: func(w *work, out []float64) { w.lastTwo(out, false) }},
 	"changes":           {kernel: (*work).changes},
 	"resets":            {kernel: (*work).resets},
-	"first_over_time":   {keepsName: true, kernel: (*work).first},
-	"last_over_time":    {keepsName: true, kernel: (*work).last},
-	"count_over_time":   {kernel: (*work).count},
-	"present_over_time": {kernel: (*work).present},
+	"first_over_time":   {keepsName: true, sees: seesFirst, kernel: (*work).first},
+	"last_over_time":    {keepsName: true, sees: seesLast, kernel: (*work).last},
+	"count_over_time":   {sees: seesNone, kernel: (*work).count},
+	"present_over_time": {sees: seesNone, kernel: (*work).present},
 	"sum_over_time":     {kernel: (*work).sum},
 	"avg_over_time":     {kernel: (*work).avg},
 	"min_over_time":     {kernel: func(w *work, out []float64) { w.extreme(out, 1) }},

@@ -109,9 +109,9 @@ func (g *grouper) group(ls series.Labels) int32 {
 		}
 		g.index[string(g.key)] = int32(len(g.groups))
 	}
-	const spaceBytes = 32 << 10
+	const leastSpace, mostSpace = 512, 32 << 10
 	if len(g.key) > cap(g.space)-len(g.space) {
-		g.space = make(series.Labels, 0, max(spaceBytes, len(g.key)))
+		g.space = make(series.Labels, 0, max(min(2*cap(g.space), mostSpace), leastSpace, len(g.key)))
 	}
 	from := len(g.space)
 	g.space = append(g.space, g.key...)

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"slices"
 
 	"github.com/barograph-db/barograph/querier/partial"
 )
@@ -25,8 +26,11 @@ func predictLinear(numbers []float64) kernel {
 // fit fits a line to what each step sees, by least squares, and takes the result from its slope and
 // its value at zero.
 func (w *work) fit(out []float64, zero func(i int) int64, result func(slope, at float64) float64) {
+	w.spell()
 	w.findRuns()
+	sums := w.integerSums()
 	var xs abscissas
+	again := false // These are of the stretch.
 	for i, hi := range w.hi {
 		lo := w.lo[i]
 		if out[i] = partial.Absent; hi-lo < 2 {
@@ -39,19 +43,40 @@ func (w *work) fit(out []float64, zero func(i int) int64, result func(slope, at 
 			}
 			continue
 		}
-		done := false
-		if i >= w.even.from && i < w.even.to {
-			if len(xs.x) == 0 { // They are the same for the whole stretch.
-				w.abscissas = xs.of(w.abscissas, w.times[lo:hi], zero(i))
-			}
-			var slope, at float64
-			slope, at, done = xs.regress(values)
-			out[i] = result(slope, at)
+		if even := i >= w.even.from && i < w.even.to; !even || !again { // They are the same for the whole stretch.
+			w.abscissas = xs.of(w.abscissas, w.times[lo:hi], zero(i))
+			again = even
 		}
+		y := math.NaN()
+		if len(sums) > 0 {
+			y = sums[hi] - sums[lo]
+		}
+		slope, at, done := xs.regress(values, y)
 		if !done {
-			out[i] = result(regress(w.times[lo:hi], values, zero(i)))
+			slope, at = regress(w.times[lo:hi], values, zero(i))
 		}
+		out[i] = result(slope, at)
 	}
+}
+
+// integerSums returns the sum of all values up to each one, and at first zero, if the values are
+// integers and no sum of them is too large to be exact: the difference of two is what the engine
+// comes to for the values between. Else it returns none.
+func (w *work) integerSums() []float64 {
+	w.sums = append(w.sums[:0], 0)
+	sum, magnitude := 0.0, 0.0
+	for _, v := range w.values {
+		if v != math.Trunc(v) {
+			return nil
+		}
+		sum += v
+		magnitude += math.Abs(v)
+		w.sums = append(w.sums, sum)
+	}
+	if !(magnitude <= 1<<53) {
+		return nil
+	}
+	return w.sums
 }
 
 // findRuns sets marks to where the run of equal values begins that each value belongs to.
@@ -64,47 +89,48 @@ func (w *work) findRuns() {
 	}
 }
 
-// abscissas are the times of a window in seconds from zero, and their sums.
+// abscissas are the times of a window in seconds from zero, and their sums. What sums lose to
+// rounding is found without a look at which side is greater, and is the same to the bit as the
+// engine's unless something is not finite.
 type abscissas struct {
 	x        []float64
 	sum, of2 float64
 }
 
 func (a *abscissas) of(x []float64, times []int64, zero int64) []float64 {
-	var sum, sumComp, of2, of2Comp float64
-	x = x[:0]
-	for _, t := range times {
+	var sum, sumLost, of2, of2Lost float64
+	x = slices.Grow(x[:0], len(times))[:len(times)]
+	for i, t := range times {
 		s := float64(t-zero) / 1000
-		sum, sumComp = partial.Kahan(s, sum, sumComp)
-		of2, of2Comp = partial.Kahan(float64(s*s), of2, of2Comp)
-		x = append(x, s)
+		sum, sumLost = addExactly(sum, s, sumLost)
+		of2, of2Lost = addExactly(of2, float64(s*s), of2Lost)
+		x[i] = s
 	}
-	a.x, a.sum, a.of2 = x, sum+sumComp, of2+of2Comp
+	a.x, a.sum, a.of2 = x, sum+sumLost, of2+of2Lost
 	return x
 }
 
-// regress is the function of that name for these times. What a sum loses to rounding is found
-// without a look at which side is greater (Knuth's two-sum), and is the same to the bit unless
-// something is not finite: then it returns false.
-func (a *abscissas) regress(values []float64) (slope, at float64, ok bool) {
-	var y1, y1c, xy, xyc float64
+// regress is the function of that name for these times and the sum of the values, NaN if it is not
+// known. It returns false where something is not finite.
+func (a *abscissas) regress(values []float64, y float64) (slope, at float64, ok bool) {
+	var sum, lost, xy, xyLost float64
 	x := a.x[:len(values)]
-	for i, y := range values {
-		t := y1 + y
-		part := t - y1
-		y1c += (y1 - (t - part)) + (y - part)
-		y1 = t
-		p := float64(x[i] * y)
-		t = xy + p
-		part = t - xy
-		xyc += (xy - (t - part)) + (p - part)
-		xy = t
+	if y == y {
+		sum = y
+		for i, y := range values {
+			xy, xyLost = addExactly(xy, float64(x[i]*y), xyLost)
+		}
+	} else {
+		for i, y := range values {
+			sum, lost = addExactly(sum, y, lost)
+			xy, xyLost = addExactly(xy, float64(x[i]*y), xyLost)
+		}
 	}
-	y1, xy = y1+y1c, xy+xyc
-	if y1-y1 != 0 || xy-xy != 0 { // NaN where one is not finite.
+	sum, xy = sum+lost, xy+xyLost
+	if sum-sum != 0 || xy-xy != 0 { // NaN where one is not finite.
 		return 0, 0, false
 	}
-	slope, at = line(float64(len(values)), a.sum, y1, xy, a.of2)
+	slope, at = line(float64(len(values)), a.sum, sum, xy, a.of2)
 	return slope, at, true
 }
 

@@ -162,18 +162,21 @@ func (r *run) work(ctx context.Context) error {
 	if r.expr.op == 0 {
 		r.found = make([]Series, len(r.groups))
 	}
+	one := func(ctx context.Context, i int) (err error) {
+		defer func() { // As in promql: a broken query must not take the node with it.
+			if p := recover(); p != nil {
+				err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
+			}
+		}()
+		r.pieces[i], err = r.piece(ctx, r.order[bounds[i]:bounds[i+1]])
+		return err
+	}
+	if len(r.pieces) == 1 {
+		return one(ctx, 0) // To wake another thread costs more than a few series.
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range r.pieces {
-		order := r.order[bounds[i]:bounds[i+1]]
-		g.Go(func() (err error) {
-			defer func() { // As in promql: a broken query must not take the node with it.
-				if p := recover(); p != nil {
-					err = fmt.Errorf("evaluate over columns: unexpected: %v\n%s", p, debug.Stack())
-				}
-			}()
-			r.pieces[i], err = r.piece(ctx, order)
-			return err
-		})
+		g.Go(func() error { return one(ctx, i) })
 	}
 	return g.Wait()
 }
@@ -257,7 +260,9 @@ func (e *evaluator) eval(s *input) (partial.Values, error) {
 	if err := e.work.load(s.chunks, &e.want); err != nil {
 		return partial.Values{}, err
 	}
-	e.work.eval(e.expr, e.floats)
+	if err := e.work.eval(e.expr, e.floats); err != nil {
+		return partial.Values{}, err
+	}
 	if e.steps != nil {
 		e.steps.see(e.expr, e.work, e.floats)
 	}
@@ -366,7 +371,12 @@ func (x *Expr) want(p *Params) want {
 }
 
 // eval computes the values of the series that is loaded.
-func (w *work) eval(x *Expr, out []float64) {
+func (w *work) eval(x *Expr, out []float64) error {
 	w.place()
+	f := x.function
+	if err := w.fill(w.pick(f.sees), f.counter); err != nil {
+		return err
+	}
 	x.kernel(w, out)
+	return nil
 }

@@ -70,13 +70,15 @@ func (x *Expr) members(inner *Result, p *Params) (*inputs, error) {
 // evalMember computes the values of a series of a subquery.
 func (e *evaluator) evalMember(s *input) (partial.Values, error) {
 	inner, w := e.sides[0], e.work
-	w.times, w.values, w.rhythm = w.times[:0], w.values[:0], rhythm{}
+	w.times, w.values, w.rhythm, w.spans = w.times[:0], w.values[:0], rhythm{}, w.spans[:0]
 	for i, v := range inner.Series[s.sides[0]].Floats {
 		if !partial.IsAbsent(v) {
 			w.times, w.values = append(w.times, inner.Grid.Start+int64(i)*inner.Grid.Step), append(w.values, v)
 		}
 	}
-	w.eval(e.expr, e.floats)
+	if err := w.eval(e.expr, e.floats); err != nil {
+		return partial.Values{}, err
+	}
 	s.points = present(e.floats)
 	s.floats = s.points > 0
 	return partial.Values{Floats: e.floats}, e.tally(tally{points: int64(s.points), widest: int64(w.widest)})

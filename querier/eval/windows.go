@@ -17,7 +17,7 @@ func (w *work) last(out []float64) {
 func (w *work) lastTimes(out []float64) {
 	for i, hi := range w.hi {
 		if out[i] = partial.Absent; hi > w.lo[i] && !partial.IsAbsent(w.values[hi-1]) {
-			out[i] = float64(w.times[hi-1]) / 1000
+			out[i] = float64(w.at(int(hi)-1)) / 1000
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package eval
 
-import "math"
+import (
+	"math"
+
+	"github.com/barograph-db/barograph/storage/chunk"
+)
 
 // work is the samples of one series and the part of them that each step sees. A worker has one and
 // uses it for one series after the other.
@@ -18,9 +22,11 @@ type work struct {
 	fresh     int64 // of these, those that no window before has seen
 	widest    int32 // samples of the widest window
 	marks     []int32
+	picks     chunk.Picks
 	totals    []total
 	sorted    []float64
 	abscissas []float64
+	sums      []float64
 }
 
 // stretch is steps whose windows are alike: from one to the next both borders move by so many
@@ -49,6 +55,7 @@ func (w *work) place() {
 	w.seen, w.fresh, w.widest = 0, 0, 0
 	w.even = stretch{}
 	if !w.placeEvenly() {
+		w.spell()
 		w.placeEach()
 	}
 	even := w.even
@@ -80,37 +87,44 @@ func (w *work) measure(from, to int) {
 }
 
 func (w *work) placeEach() {
-	times := w.times
-	lo, hi := 0, 0
+	lo, hi, loStride, hiStride := 0, 0, 0, 0
 	for i, end := range w.ends {
-		for hi < len(times) && times[hi] <= end {
-			hi++
-		}
-		for begin := end - w.window; lo < hi && times[lo] <= begin; {
-			lo++
-		}
+		nextLo, nextHi := upTo(w.times, lo, loStride, end-w.window), upTo(w.times, hi, hiStride, end)
+		loStride, hiStride = nextLo-lo, nextHi-hi
+		lo, hi = nextLo, nextHi
 		w.lo[i], w.hi[i] = int32(lo), int32(hi)
 	}
+}
+
+// upTo is how many times there are up to t, if the first of them are. It may be a stride more.
+func upTo(times []int64, first, stride int, t int64) int {
+	if n := first + stride; n > 0 && n < len(times) && times[n-1] <= t && t < times[n] {
+		return n
+	}
+	for first < len(times) && times[first] <= t {
+		first++
+	}
+	return first
 }
 
 // placeEvenly does the same where samples lie at even distances of which a step makes a whole
 // number: the borders move by that number. It returns false where they don't.
 func (w *work) placeEvenly() bool {
-	times, steps := w.times, len(w.ends)
-	n := len(times)
+	n, steps := len(w.values), len(w.ends)
 	if n < 2 || steps < 4 {
 		return false
 	}
 	distance := w.rhythm.distance
 	if distance == 0 {
-		distance = evenDistance(times)
+		distance = evenDistance(w.times)
 	}
 	if distance == 0 || w.step%distance != 0 || w.step/distance > math.MaxInt32 {
 		return false
 	}
 	stride := w.step / distance
 	// How many samples lie up to the borders of the first step, if they went on for ever.
-	w.spread(floorDiv(w.ends[0]-w.window-times[0], distance)+1, floorDiv(w.ends[0]-times[0], distance)+1, stride)
+	first := w.at(0)
+	w.spread(floorDiv(w.ends[0]-w.window-first, distance)+1, floorDiv(w.ends[0]-first, distance)+1, stride)
 	return true
 }
 
@@ -134,7 +148,7 @@ func evenDistance(times []int64) int64 {
 // spread places windows from the borders of the first one. Those of the even stretch lie within the
 // samples; before it they begin and after it they end where there are none.
 func (w *work) spread(lo, hi, stride int64) {
-	n, steps := int64(len(w.times)), int64(len(w.ends))
+	n, steps := int64(len(w.values)), int64(len(w.ends))
 	from := min(max(0, (-lo+stride-1)/stride), steps)
 	to := min(max(from, floorDiv(n-hi, stride)+1), steps)
 	w.even = stretch{from: int(from), to: int(to), stride: int(stride)}

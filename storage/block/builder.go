@@ -20,7 +20,7 @@ import (
 // Builder writes a part: it collects series, puts them in order, and writes chunk rows and index
 // as sorted tables for Pebble to ingest. It keeps what it is given until Spill or Finish, label bytes
 // and chunks as they are, and beside them about 100 bytes for each series, 16 for each chunk; of those behind a Spill
-// some 25 bytes each and their symbols and postings. A part may so be much larger than the memory.
+// some 15 bytes each and their symbols and postings. A part may so be much larger than the memory.
 //
 // A Builder is for one goroutine.
 type Builder struct {
@@ -137,7 +137,7 @@ func (b *Builder) spill() error {
 		if err := b.writeRow(e, ordinal); err != nil {
 			return err
 		}
-		if err := b.index.add(e.labels, e.fingerprint); err != nil {
+		if err := b.index.add(e.labels); err != nil {
 			return err
 		}
 	}

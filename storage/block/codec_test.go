@@ -219,7 +219,7 @@ func TestCollectorPostings(t *testing.T) {
 			ls = series.FromStrings("0", "x", "a", "z")
 		}
 		all = append(all, ls)
-		require.NoError(t, c.add(ls, ls.Fingerprint()))
+		require.NoError(t, c.add(ls))
 		for name, value := range ls.All() {
 			key := [2]string{string(name), string(value)}
 			if want[key] == nil {

@@ -147,7 +147,7 @@ func TestDamagedRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, prefix := range [][]byte{
 		keys.AppendHeader(nil, part), keys.AppendBlock(nil, part, keys.Symbols, 0), keys.AppendBlock(nil, part, keys.Labels, 1),
-		keys.AppendBlock(nil, part, keys.Fingerprints, 0), keys.AppendPostings(nil, part, "job"), keys.AppendBlock(nil, part, keys.Times, 0), keys.AppendPart(nil, keys.Chunks, part),
+		keys.AppendPostings(nil, part, "job"), keys.AppendBlock(nil, part, keys.Times, 0), keys.AppendPart(nil, keys.Chunks, part),
 	} {
 		for _, change := range []string{"drop", "empty", "cut", "flip"} {
 			if change == "flip" && (prefix[0] == byte(keys.Chunks) || bytes.Equal(prefix, keys.AppendBlock(nil, part, keys.Times, 0))) {

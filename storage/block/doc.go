@@ -15,7 +15,6 @@
 //	class 'i'   header            what the part is; where each shard begins
 //	            symbols           number ──► string, sorted; 256 a block
 //	            label rows        ordinal ──► its labels by symbol numbers; 64 a block
-//	            fingerprints      ordinal ──► fingerprint; 1024 a block
 //	            postings          name, value ──► ordinals
 //
 // The part exists if its header can be read. All tables of a part, or of several, are ingested in
@@ -25,7 +24,7 @@
 //
 // # Header
 //
-//	version u8 (3) | crc32c u32 le, of all that follows
+//	version u8 (4) | crc32c u32 le, of all that follows
 //	tier u8 | shard bits u8 | varint start | uvarint seq
 //	varint mint | varint maxt | uvarint samples | uvarint bytes of chunk rows
 //	varint flushed before | uvarint flushed segment
@@ -54,11 +53,11 @@
 //	  else:
 //	    n × uvarint symbol of a label value
 //
-// # Fingerprints and postings
+// # Postings
 //
-// Fingerprints are 8 bytes each, little endian. Postings are a roaring bitmap of ordinals in its
-// portable format, with runs. The postings of a label name follow each other in the order of the
-// values, so that names and values are listed from keys alone.
+// Postings are a roaring bitmap of ordinals in its portable format, with runs. The postings of a label
+// name follow each other in the order of the values, so that names and values are listed from keys
+// alone.
 //
 // # Times
 //

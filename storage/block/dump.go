@@ -49,7 +49,7 @@ func (p *Part) DumpIndex(r pebble.Reader, content bool, fn func(IndexRow) error)
 
 var sectionNames = map[keys.Section]string{
 	keys.Header: "header", keys.Symbols: "symbols", keys.Labels: "labels",
-	keys.Fingerprints: "fingerprints", keys.Postings: "postings", keys.Times: "times",
+	keys.Postings: "postings", keys.Times: "times",
 }
 
 func (row *IndexRow) describe(k keys.IndexKey, value []byte, content bool) {
@@ -63,14 +63,6 @@ func (row *IndexRow) describe(k keys.IndexKey, value []byte, content bool) {
 		lines, row.Err = symbolLines(value, k.Block*symbolsPerBlock)
 	case keys.Labels:
 		lines, row.Err = labelLines(value, k.Block*rowsPerBlock)
-	case keys.Fingerprints:
-		if len(value)%8 != 0 {
-			row.Err = decodeErrorf("fingerprints of %d bytes", len(value))
-		}
-		for i := range uint32(len(value) / 8) {
-			f, _ := fingerprintAt(value, i)
-			lines = append(lines, fmt.Sprintf("%d: %016x", k.Block*fingerprintsPerBlock+i, uint64(f)))
-		}
 	case keys.Postings:
 		row.Name = fmt.Sprintf("%s=%q", k.Name, k.Value)
 		var b *roaring.Bitmap

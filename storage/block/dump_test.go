@@ -25,7 +25,7 @@ func TestDumpIndex(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, map[string]int{
-		"header": 0, "symbols": 2 + 10 + 20, "labels": 200, "fingerprints": 200, "postings": 10 + 20, "times": 20,
+		"header": 0, "symbols": 2 + 10 + 20, "labels": 200, "postings": 10 + 20, "times": 20,
 	}, sections)
 
 	for _, row := range allRows(t, db) {

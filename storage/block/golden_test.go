@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the fixtures in testdata")
 
-const fixture = "testdata/v3"
+const fixture = "testdata/v4"
 
 func fixtureMeta() Meta {
 	return Meta{Part: partAt(0, 7), ShardBits: 2, FlushedBefore: t0 + slot, FlushedSegment: 12}

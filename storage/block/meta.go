@@ -52,7 +52,7 @@ type header struct {
 }
 
 const (
-	headerVersion = 3
+	headerVersion = 4
 	maxShardBits  = 16
 )
 

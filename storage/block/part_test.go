@@ -272,19 +272,18 @@ func TestLargePart(t *testing.T) {
 	requireSelect(t, p, db, m, series.Selector{Mint: t0, Maxt: t0 + slot})
 }
 
-// TestEqualFingerprints: series that share a fingerprint are all there, ordered by labels.
+// TestEqualFingerprints: series that share a fingerprint are ordered by labels.
 func TestEqualFingerprints(t *testing.T) {
-	fs := vfs.NewMem()
-	db := openStore(t, fs)
-	r := rand.New(rand.NewPCG(1, 1))
-	var m naive
-	for _, v := range []string{"c", "a", "d", "b"} {
-		s := oneSeries(series.FromStrings("__name__", "up", "v", v), course(r, 0, 'k', t0, 3))
-		s.Fingerprint = 42
-		m = append(m, s)
+	s := selection{header: &header{Meta: Meta{ShardBits: 8}}}
+	for i, v := range []string{"c", "a", "d", "b"} {
+		s.picks = append(s.picks, pick{ordinal: uint32(i)})
+		s.result = append(s.result, chunk.Series{Fingerprint: 42, Labels: series.FromStrings("v", v)})
 	}
-	p := Open(ingest(t, fs, db, Meta{Part: partAt(0, 0), ShardBits: 8}, m), newTestCache(t))
-	requireSelect(t, p, db, m, series.Selector{Mint: t0, Maxt: t0 + slot})
+	s.order()
+	require.Equal(t, []pick{{0, 2}, {1, 0}, {2, 3}, {3, 1}}, s.picks)
+	for i, v := range []string{"a", "b", "c", "d"} {
+		require.Equal(t, v, string(s.result[i].Labels.Get("v")))
+	}
 }
 
 func TestBuilderJoinsAndOrders(t *testing.T) {

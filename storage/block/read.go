@@ -10,7 +10,6 @@ import (
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 const (
@@ -22,42 +21,54 @@ const (
 	blockSkip = 3
 )
 
-// readFingerprints reads the fingerprints of all picks, drops those that are not of the shards
-// asked for, and makes the result, with the fingerprints in their places.
-func (s *selection) readFingerprints() error {
-	rows, err := s.part.blocks(s.reader, keys.Fingerprints)
+// readLabels reads the labels of the picks, and leaves those of the shards asked for; with SkipChunks up
+// to the limit.
+func (s *selection) readLabels() error {
+	rows, err := s.part.blocks(s.reader, keys.Labels)
 	if err != nil {
 		return err
 	}
 	defer rows.close()
-	shards := s.sel.Shards
+	shards, limit := s.sel.Shards, len(s.picks)
 	if shards != nil && shards.Bits <= s.header.ShardBits {
 		shards = nil // The ordinals were enough to tell.
 	}
-	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(series.Fingerprint(0)))); err != nil {
+	if s.sel.SkipChunks {
+		limit = s.limit()
+	}
+	if err := s.take(int64(limit) * int64(unsafe.Sizeof(chunk.Series{}))); err != nil {
 		return err
 	}
-	fingerprints := make([]series.Fingerprint, 0, len(s.picks))
-	for _, p := range s.picks {
-		block, err := rows.at(p.ordinal >> fingerprintBits)
+	s.result = make([]chunk.Series, 0, limit)
+	known := s.newKnownLabels(rows)
+	shard := 0
+	for i := 0; i < len(s.picks) && len(s.result) < limit; i++ {
+		if i%checkEvery == 0 {
+			if err := s.take(0); err != nil {
+				return err
+			}
+		}
+		p := s.picks[i]
+		for p.ordinal >= s.header.starts[shard+1] {
+			shard++
+		}
+		ls, err := known.of(i)
 		if err != nil {
 			return err
 		}
-		f, ok := fingerprintAt(block, p.ordinal%fingerprintsPerBlock)
-		if !ok {
-			return s.part.readError("fingerprints", decodeErrorf("no fingerprint for series %d", p.ordinal))
+		if ls.fingerprint.Shard(s.header.ShardBits) != s.header.shards[shard] {
+			return s.part.readError("labels", decodeErrorf("those of series %d are not of its shard", p.ordinal))
 		}
-		if shards.Has(f) {
-			s.picks[len(fingerprints)] = p
-			fingerprints = append(fingerprints, f)
+		if !shards.Has(ls.fingerprint) {
+			continue
 		}
+		if ls.text, err = known.keep(ls); err != nil {
+			return err
+		}
+		s.picks[len(s.result)] = p
+		s.result = append(s.result, chunk.Series{Fingerprint: ls.fingerprint, Labels: ls.text})
 	}
-	s.picks = s.picks[:len(fingerprints)]
-	if err := s.take(int64(len(s.picks)) * int64(unsafe.Sizeof(chunk.Series{}))); err != nil {
-		return err
-	}
-	s.result = make([]chunk.Series, len(s.picks))
-	s.order(fingerprints)
+	s.picks = s.picks[:len(s.result)]
 	return nil
 }
 
@@ -87,7 +98,7 @@ func (s *selection) readChunks() error {
 			}
 		}
 		p := s.picks[i]
-		row, err := rows.at(p.ordinal)
+		row, err := s.chunkRow(rows, i)
 		if err != nil {
 			return err
 		}
@@ -114,6 +125,33 @@ func (s *selection) readChunks() error {
 	s.part.cache.metrics.selectedBytes.Add(float64(size))
 	return nil
 }
+
+// chunkRow reads the chunk row of a pick, by the cache if it lies apart from the others: finding it takes
+// longer than reading it.
+func (s *selection) chunkRow(rows *rowReader, i int) ([]byte, error) {
+	ordinal := s.picks[i].ordinal
+	near := i > 0 && ordinal-s.picks[i-1].ordinal <= rowSkip || i+1 < len(s.picks) && s.picks[i+1].ordinal-ordinal <= rowSkip
+	if near {
+		return rows.at(ordinal)
+	}
+	key := cacheKey{part: s.part.meta.Part, section: chunkSection, block: ordinal}
+	if row, ok := s.part.cache.get(key).(cachedRow); ok {
+		return row, nil
+	}
+	row, err := rows.at(ordinal)
+	if err == nil {
+		s.part.cache.put(key, cachedRow(bytes.Clone(row)))
+	}
+	return row, err
+}
+
+// cachedRow is a chunk row in the cache.
+type cachedRow []byte
+
+func (r cachedRow) size() int64 { return int64(len(r)) + 24 }
+
+// chunkSection is where chunk rows are in the cache; the index has no such section.
+const chunkSection keys.Section = 0xff
 
 // keepChunks copies the chunks that overlap the time range.
 func (s *selection) keepChunks(
@@ -144,40 +182,6 @@ func (s *selection) keepChunks(
 		kept[i].Data = bytes[from:len(bytes):len(bytes)]
 	}
 	return kept, nil
-}
-
-// readLabels puts the labels of all picks into the result.
-func (s *selection) readLabels() error {
-	rows, err := s.part.blocks(s.reader, keys.Labels)
-	if err != nil {
-		return err
-	}
-	defer rows.close()
-	text := newLabelReader(s.part, s.reader, s.header)
-	text.take = s.take
-	data := arena[byte]{take: s.take}
-	data.expect(len(s.picks) * 128)
-	for i, p := range s.picks {
-		if i%checkEvery == 0 {
-			if err := s.take(0); err != nil {
-				return err
-			}
-		}
-		block, err := rows.at(p.ordinal / rowsPerBlock)
-		if err != nil {
-			return err
-		}
-		ls, err := text.labels(block, p.ordinal)
-		if err != nil {
-			return err
-		}
-		kept, err := data.clone(ls)
-		if err != nil {
-			return err
-		}
-		s.result[p.place].Labels = series.Labels(kept)
-	}
-	return nil
 }
 
 // rowReader reads rows of which each has a number, in ascending order, by one iterator. There is a

@@ -1,7 +1,6 @@
 package block
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -31,8 +30,7 @@ func (p *Part) Select(r pebble.Reader, sel series.Selector) ([]chunk.Series, err
 }
 
 // selection is a Select on its way. The steps go over ordinals, and so over keys, in order:
-// matchers to ordinals, ordinals to fingerprints, to chunks, to labels. The fingerprints say early
-// where in the result each series goes, so that only they have to be sorted.
+// matchers to ordinals, ordinals to labels, to chunks.
 type selection struct {
 	part   *Part
 	reader pebble.Reader
@@ -41,7 +39,7 @@ type selection struct {
 
 	// picks are the series still wanted, by ordinal.
 	picks  []pick
-	result []chunk.Series
+	result []chunk.Series // in the order of picks until order was called
 }
 
 // pick is a series of a selection: its ordinal and its place in the result.
@@ -51,20 +49,17 @@ func (s *selection) run() error {
 	if err := s.match(); err != nil {
 		return err
 	}
-	if err := s.readFingerprints(); err != nil || len(s.picks) == 0 {
+	if err := s.readLabels(); err != nil || len(s.picks) == 0 {
 		return err
 	}
-	if !s.sel.SkipChunks {
-		if err := s.readChunks(); err != nil {
-			return err
-		}
+	s.order()
+	if s.sel.SkipChunks {
+		return nil
 	}
-	s.picks = s.picks[:s.limit()]
-	if err := s.readLabels(); err != nil {
+	if err := s.readChunks(); err != nil {
 		return err
 	}
 	s.closeGaps()
-	s.sortEqual()
 	return nil
 }
 
@@ -135,24 +130,27 @@ func lowest(s series.Shard, bits uint8) series.Fingerprint {
 	return series.Fingerprint(uint64(s) << (64 - bits)) // A shift by 64 gives 0.
 }
 
-// order gives each pick its place in the result by its fingerprint. Picks are in order by shard
-// already, and a shard is a range of fingerprints, so each shard is sorted for itself.
-func (s *selection) order(fingerprints []series.Fingerprint) {
+// order puts the result in order and gives each pick its place there. Picks are in order by shard
+// already, and a shard is a range of fingerprints, so each shard is sorted for itself. Two label sets
+// may share a fingerprint.
+func (s *selection) order() {
 	type ranked struct {
-		fingerprint series.Fingerprint
-		pick        uint32
+		chunk.Series
+		pick uint32
 	}
 	var shard []ranked
 	for from := 0; from < len(s.picks); from += len(shard) {
 		shard = shard[:0]
-		of := fingerprints[from].Shard(s.header.ShardBits)
-		for i := from; i < len(s.picks) && fingerprints[i].Shard(s.header.ShardBits) == of; i++ {
-			shard = append(shard, ranked{fingerprints[i], uint32(i)})
+		of := s.result[from].Fingerprint.Shard(s.header.ShardBits)
+		for i := from; i < len(s.picks) && s.result[i].Fingerprint.Shard(s.header.ShardBits) == of; i++ {
+			shard = append(shard, ranked{s.result[i], uint32(i)})
 		}
-		slices.SortFunc(shard, func(a, b ranked) int { return cmp.Compare(a.fingerprint, b.fingerprint) })
+		slices.SortFunc(shard, func(a, b ranked) int {
+			return series.Compare(a.Fingerprint, a.Labels, b.Fingerprint, b.Labels)
+		})
 		for i, r := range shard {
 			s.picks[r.pick].place = uint32(from + i)
-			s.result[from+i].Fingerprint = r.fingerprint
+			s.result[from+i] = r.Series
 		}
 	}
 }
@@ -174,14 +172,4 @@ func (s *selection) closeGaps() {
 		}
 	}
 	s.result = s.result[:n]
-}
-
-// sortEqual orders series of one fingerprint by their labels.
-func (s *selection) sortEqual() {
-	for i := 1; i < len(s.result); i++ {
-		for j := i; j > 0 && s.result[j-1].Fingerprint == s.result[j].Fingerprint &&
-			series.CompareBytes(s.result[j-1].Labels, s.result[j].Labels) > 0; j-- {
-			s.result[j-1], s.result[j] = s.result[j], s.result[j-1]
-		}
-	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Verify reads all of the part and returns an error that says what does not fit together: rows
-// that do not decode, series out of order or of another fingerprint, postings that differ from the
+// that do not decode, series out of order or of another shard, postings that differ from the
 // labels, chunks that do not hold the samples they say. It holds all
 // postings and labels in memory.
 func (p *Part) Verify(r pebble.Reader) error {
@@ -112,9 +112,6 @@ func (v *verifier) readSeries() error {
 	for i := range s.picks {
 		s.picks[i].ordinal = uint32(i)
 	}
-	if err := s.readFingerprints(); err != nil {
-		return err
-	}
 	if err := s.readLabels(); err != nil {
 		return err
 	}
@@ -122,9 +119,9 @@ func (v *verifier) readSeries() error {
 	times := newTimesReader(&s)
 	v.minT, v.maxT = math.MaxInt64, math.MinInt64
 	var chunks []chunk.Chunk
-	for i, p := range s.picks {
-		at := s.result[p.place]
-		if i > 0 && compareOrder(h.ShardBits, s.result[s.picks[i-1].place], at) >= 0 {
+	for i := range s.picks {
+		at := s.result[i]
+		if i > 0 && compareOrder(h.ShardBits, s.result[i-1], at) >= 0 {
 			return v.fail("series %d is not after the one before", i)
 		}
 		if err := v.checkLabels(uint32(i), at); err != nil {
@@ -155,12 +152,6 @@ func (v *verifier) readSeries() error {
 func (v *verifier) checkLabels(ordinal uint32, s chunk.Series) error {
 	if err := s.Labels.Validate(); err != nil {
 		return v.fail("series %d: %v", ordinal, err)
-	}
-	if f := s.Labels.Fingerprint(); f != s.Fingerprint {
-		return v.fail("series %d has fingerprint %x, not %x", ordinal, f, s.Fingerprint)
-	}
-	if shard := v.header.shards[v.header.shardAt(ordinal)]; s.Fingerprint.Shard(v.header.ShardBits) != shard {
-		return v.fail("series %d is not of shard %d", ordinal, shard)
 	}
 	for name, value := range s.Labels.All() {
 		b := v.postings[string(name)][string(value)]

@@ -36,9 +36,6 @@ func (w *indexWriter) write() error {
 	if err := w.writeLabels(); err != nil {
 		return err
 	}
-	if err := w.writeFingerprints(); err != nil {
-		return err
-	}
 	if err := w.writePostings(symbols, pairs); err != nil {
 		return err
 	}
@@ -79,15 +76,6 @@ func (w *indexWriter) writeLabels() error {
 			enc.add(names, values)
 		}
 		if err := w.block(keys.Labels, n, enc.buf); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *indexWriter) writeFingerprints() error {
-	for n, block := range w.fingerprints {
-		if err := w.block(keys.Fingerprints, n, block); err != nil {
 			return err
 		}
 	}

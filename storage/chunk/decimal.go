@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // MaxDecimalSamples is the most samples that one Decimal or Packed chunk has. It bounds what a few damaged
@@ -87,9 +88,12 @@ func (e *encoder) appendTimes(dst []byte, ts []int64) ([]byte, uint8) {
 	if regular(ts) {
 		return dst, formFlat
 	}
-	e.times.plan(ts, true)
-	dst = binary.AppendUvarint(dst, uint64(e.times.size))
-	return e.times.append(dst), e.times.form
+	if !slices.Equal(ts, e.lastTimes) {
+		e.times.plan(ts, true)
+		e.lastColumn = e.times.append(binary.AppendUvarint(e.lastColumn[:0], uint64(e.times.size)))
+		e.lastTimes, e.lastForm = append(e.lastTimes[:0], ts...), e.times.form
+	}
+	return append(dst, e.lastColumn...), e.lastForm
 }
 
 // appendValues appends a column of floats and returns its form and whether they were scaled well.
@@ -156,21 +160,29 @@ func appendExceptions(dst []byte, at []int32, vs []float64) []byte {
 	return dst
 }
 
-// decodeDecimal appends the samples of c to the columns; where it returns an error, none.
-func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error) {
+// checkDecimal looks at what a Decimal chunk says of itself.
+func (c *Chunk) checkDecimal() error {
 	n, span := c.Samples, c.MaxT-c.MinT
 	switch {
-	case n <= 0 || n > MaxDecimalSamples || len(c.Data) == 0:
-		return ts, vs, corruptf("%d samples in %d bytes", n, len(c.Data))
+	case c.Enc != Decimal || n <= 0 || n > MaxDecimalSamples || len(c.Data) == 0:
+		return corruptf("%d samples in %d bytes", n, len(c.Data))
 	case span < int64(n-1) || n == 1 && span > 0:
-		return ts, vs, corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
+		return corruptf("%d samples from %d to %d", n, c.MinT, c.MaxT)
+	}
+	return nil
+}
+
+// decodeDecimal appends the samples of c to the columns; where it returns an error, none.
+func decodeDecimal(ts []int64, vs []float64, c Chunk) ([]int64, []float64, error) {
+	if err := c.checkDecimal(); err != nil {
+		return ts, vs, err
 	}
 	newT, b, err := c.appendTimes(ts)
 	if err != nil {
 		return ts, vs, err
 	}
 	from := len(vs)
-	newV := grown(vs, n)
+	newV := grown(vs, c.Samples)
 	if b, err = decodeValues(newV[from:], b, c.Data[0]>>4); err != nil {
 		return ts, vs, err
 	}
@@ -201,55 +213,71 @@ func fillLine(ts []int64, t, step int64) {
 	}
 }
 
+// decodeValues sets vs to the values of a column and returns what follows it.
 func decodeValues(vs []float64, b []byte, form uint8) ([]byte, error) {
+	b, _, err := pickValues(vs, b, form, nil, 0)
+	return b, err
+}
+
+// pickValues sets the values that are asked for, as Values does. Where it sets all it returns what
+// follows the column.
+func pickValues(vs []float64, b []byte, form uint8, picks Picks, at int) (rest []byte, rising bool, err error) {
 	if len(b) == 0 || form == formGrid {
-		return b, corruptf("values of form %d in %d bytes", form, len(b))
+		return b, false, corruptf("values of form %d in %d bytes", form, len(b))
 	}
 	if b[0] == splitScale {
-		return decodeSplit(vs, b[1:], form)
+		b, err := decodeSplit(vs, b[1:], form, picks, at)
+		return b, false, err
 	}
 	scale := b[0] &^ withExceptions
 	if !validScale(scale) {
-		return b, corruptf("scale %d", scale)
+		return b, false, corruptf("scale %d", scale)
 	}
 	var odd exceptions
 	if with := b[0]&withExceptions != 0; with {
 		var ok bool
 		if b, odd, ok = cutExceptions(b[1:], len(vs)); !ok {
-			return b, corruptf("exceptions of %d values", len(vs))
+			return b, false, corruptf("exceptions of %d values", len(vs))
 		}
 	} else {
 		b = b[1:]
 	}
 	x0, k := binary.Varint(b)
 	if k <= 0 {
-		return b, corruptf("cut short before the values")
+		return b, false, corruptf("cut short before the values")
 	}
 	var r columnReader
 	lead, ok := r.begin(b[k:], form, x0, 0, len(vs))
 	if !ok {
-		return b, corruptf("values of form %d", form)
+		return b, false, corruptf("values of form %d", form)
 	}
 	var xs [blockLen]int64
 	r.lead(xs[:lead])
 	unscale(vs[:lead], xs[:lead], scale)
-	switch out := vs[lead:]; form {
-	case formFlat:
-		v := vs[0]
-		for i := range out {
-			out[i] = v
-		}
-	default:
-		for len(out) > 0 {
-			m := min(len(out), blockLen)
-			if !r.nextFloats(out[:m], xs[:m], scale) {
-				return b, corruptf("values cut short")
-			}
-			out = out[m:]
+	n := picks.length(at, len(vs))
+	for i := lead; i < n; i += blockLen {
+		m := min(len(vs)-i, blockLen)
+		if form == formFlat {
+			pickFlat(vs[i:i+m], vs[0], picks.of(at+i, m))
+		} else if !r.nextPicks(vs[i:i+m], xs[:m], scale, picks.of(at+i, m)) {
+			return b, false, corruptf("values cut short")
 		}
 	}
 	odd.put(vs)
-	return r.b, nil
+	return r.b, !r.falls && odd.num == 0 && scale != bitsScale, nil
+}
+
+// pickFlat sets what is asked for to one value.
+func pickFlat(vs []float64, v float64, picks uint64) {
+	if bits.OnesCount64(picks) > fewPicks {
+		for i := range vs {
+			vs[i] = v
+		}
+		return
+	}
+	for ; picks != 0; picks &= picks - 1 {
+		vs[bits.TrailingZeros64(picks)] = v
+	}
 }
 
 // exceptions are the values that stand for themselves.

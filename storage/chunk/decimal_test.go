@@ -20,6 +20,7 @@ func requireRoundTrip(t testing.TB, ts []int64, vs []float64) Chunk {
 	require.NoError(t, err)
 	require.Equal(t, ts, gotT[1:])
 	require.Equal(t, bitsOf(vs), bitsOf(gotV[1:]))
+	requirePicks(t, rand.New(rand.NewPCG(5, uint64(len(ts)))), c, ts, vs)
 	return c
 }
 
@@ -160,6 +161,9 @@ func FuzzDecimalDecode(f *testing.F) {
 			require.ErrorIs(t, err, ErrCorrupt)
 			require.Empty(t, ts)
 			require.Empty(t, vs)
+			if c.Samples < 1<<12 { // Nor does what is not asked for matter.
+				_, _ = Values(make([]float64, c.Samples), c, make(Picks, c.Samples/64+2), 0)
+			}
 			return
 		}
 		require.Len(t, ts, c.Samples)

@@ -6,12 +6,17 @@ import (
 
 // encoder has the memory that encoding takes.
 type encoder struct {
-	times packer    // Also of other integers.
-	by    [2]scaled // Two ways to scale, to compare.
-	split split
-	ts    []int64 // What Recode gathers.
-	vs    []float64
-	buf   []byte
+	times packer // Also of other integers.
+	// The last times that were not regular, and what became of them: series of a target follow each
+	// other and have the same.
+	lastTimes  []int64
+	lastColumn []byte
+	lastForm   uint8
+	by         [2]scaled // Two ways to scale, to compare.
+	split      split
+	ts         []int64 // What Recode gathers.
+	vs         []float64
+	buf        []byte
 	histograms
 }
 

@@ -57,6 +57,17 @@ func unscale(vs []float64, xs []int64, scale uint8) {
 	}
 }
 
+// unscaled makes a float of an integer.
+func unscaled(x int64, scale uint8) float64 {
+	switch {
+	case scale == bitsScale:
+		return math.Float64frombits(uint64(x))
+	case scale > timesScale:
+		return float64(x) * tenths[scale-timesScale]
+	}
+	return float64(x) / tens[scale]
+}
+
 // scaled is a column of values as integers, and how these are packed.
 type scaled struct {
 	scale uint8

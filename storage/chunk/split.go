@@ -130,8 +130,9 @@ func (s *split) append(dst []byte, vs []float64) []byte {
 	return w.b
 }
 
-// decodeSplit reads a column that split wrote.
-func decodeSplit(vs []float64, b []byte, form uint8) ([]byte, error) {
+// decodeSplit reads a column that split wrote: those values that are asked for, of which the first is
+// at a position of the picks.
+func decodeSplit(vs []float64, b []byte, form uint8, picks Picks, at int) ([]byte, error) {
 	if len(b) < 3 {
 		return b, corruptf("cut short before split values")
 	}
@@ -178,11 +179,19 @@ func decodeSplit(vs []float64, b []byte, form uint8) ([]byte, error) {
 	if b = r.b; len(b) < (len(vs)*int(width)+7)/8 {
 		return b, corruptf("values cut short")
 	}
-	for out := vs; len(out) > 0; out = out[m:] {
-		m = min(len(out), blockLen)
-		unpackBits(xs[:m], b, width, 0)
-		for i, x := range xs[:m] {
-			out[i] = math.Float64frombits(math.Float64bits(out[i]) | uint64(x)<<shift)
+	for from := 0; from < len(vs); from += blockLen {
+		m := min(len(vs)-from, blockLen)
+		out, asked := vs[from:from+m], picks.of(at+from, m)
+		if bits.OnesCount64(asked) <= fewPicks {
+			for ; asked != 0; asked &= asked - 1 {
+				i := bits.TrailingZeros64(asked)
+				out[i] = math.Float64frombits(math.Float64bits(out[i]) | bitsAt(b, uint(i)*width, width)<<shift)
+			}
+		} else {
+			unpackBits(xs[:m], b, width, 0)
+			for i, x := range xs[:m] {
+				out[i] = math.Float64frombits(math.Float64bits(out[i]) | uint64(x)<<shift)
+			}
 		}
 		b = b[(m*int(width)+7)/8:]
 	}

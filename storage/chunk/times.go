@@ -80,11 +80,13 @@ func (c Chunk) HasTimes() bool { return c.formAt() < len(c.Data) }
 // Regular reports whether the chunk says by its form that its timestamps are equally far apart, and
 // how far. Others may be so too.
 func (c Chunk) Regular() (distance int64, ok bool) {
-	form, _, _, err := c.split()
-	if err != nil || form != formFlat || c.Samples < 2 {
+	form, packed, _, err := c.split()
+	if err != nil || form != formFlat || c.Samples < 2 || len(packed) > 0 {
 		return 0, false
 	}
-	return (c.MaxT - c.MinT) / int64(c.Samples-1), true
+	gaps := int64(c.Samples - 1)
+	distance = (c.MaxT - c.MinT) / gaps
+	return distance, distance > 0 && distance*gaps == c.MaxT-c.MinT
 }
 
 // formAt is where the byte with the form of the times stands, before the times.

@@ -15,6 +15,7 @@ type columnReader struct {
 	x       int64 // The last integer; for formLevel and formGrid always the first.
 	step    int64 // Between the last two; formGrid: of the line, formDelta2: both over the divisor.
 	line    int64 // formGrid: how far the line has come.
+	falls   bool  // Some integer may be less than the one before.
 }
 
 // begin reads what comes before the blocks of a column of n integers. Their first is x0; only a
@@ -24,6 +25,7 @@ func (r *columnReader) begin(b []byte, form uint8, x0, span int64, n int) (int, 
 	if r.form <= formLine {
 		if r.form == formLine {
 			ok := r.cutStep()
+			r.falls = r.step < 0
 			return 1, ok && form == formLine && n > 1
 		}
 		return 1, form == formFlat
@@ -38,6 +40,7 @@ func (r *columnReader) begin(b []byte, form uint8, x0, span int64, n int) (int, 
 		}
 		r.divisor = int64(d)
 	}
+	r.falls = r.form != formDelta // Or who knows.
 	switch r.form {
 	case formGrid:
 		r.step = gridStep(span/r.divisor, n)
@@ -87,11 +90,7 @@ func (r *columnReader) next(xs []int64) bool {
 			xs[i] = x + xs[i]*divisor
 		}
 	case formDelta:
-		for i := range xs {
-			x += xs[i] * divisor
-			xs[i] = x
-		}
-		r.x = x
+		r.accumulate(xs)
 	case formDelta2:
 		for i := range xs {
 			step += xs[i]
@@ -123,60 +122,91 @@ func (r *columnReader) nextFloats(vs []float64, xs []int64, scale uint8) bool {
 	if !r.unpack(xs) {
 		return false
 	}
-	x, divisor := r.x, r.divisor
+	x, divisor, signs := r.x, r.divisor, int64(0)
 	switch {
 	case scale == 0:
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x)
 		}
 	case scale > timesScale:
 		f := tenths[scale-timesScale]
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x) * f
 		}
 	default:
 		f := tens[scale]
 		for i := range vs {
+			signs |= xs[i]
 			x += xs[i] * divisor
 			vs[i] = float64(x) / f
 		}
 	}
-	r.x = x
+	r.x, r.falls = x, r.falls || signs < 0
 	return true
 }
 
-// unpack reads a block.
-func (r *columnReader) unpack(xs []int64) bool {
+// accumulate makes integers of differences.
+func (r *columnReader) accumulate(xs []int64) {
+	x, divisor, signs := r.x, r.divisor, int64(0)
+	for i := range xs {
+		signs |= xs[i]
+		x += xs[i] * divisor
+		xs[i] = x
+	}
+	r.x, r.falls = x, r.falls || signs < 0
+}
+
+// blockHead says how a block is packed.
+type blockHead struct {
+	width, flags uint8
+	patches      bool
+}
+
+// cutHead reads what a block begins with.
+func (r *columnReader) cutHead() (h blockHead, ok bool) {
 	if len(r.b) == 0 {
-		return false
+		return h, false
 	}
 	head := r.b[0]
 	r.b = r.b[1:]
 	if head&withBase != 0 {
 		change, k := binary.Varint(r.b)
 		if k <= 0 {
-			return false
+			return h, false
 		}
 		r.base += change
 		r.b = r.b[k:]
 	}
-	patches := head&withPatches != 0
-	flags, width := uint8(0), head&(withPatches-1)
-	if width > maxWidth {
-		if flags = width - maxWidth; len(r.b) == 0 || flags&(withUnary|withSign) == withSign {
-			return false
+	h.patches, h.width = head&withPatches != 0, head&(withPatches-1)
+	if h.width > maxWidth {
+		if h.flags = h.width - maxWidth; len(r.b) == 0 || h.flags&(withUnary|withSign) == withSign {
+			return h, false
 		}
-		width, r.b = r.b[0], r.b[1:]
+		h.width, r.b = r.b[0], r.b[1:]
 	}
-	if flags&withoutZeros != 0 {
-		return r.unpackSparse(xs, width, flags, patches)
-	}
-	return r.unpackDense(xs, width, flags, patches)
+	return h, true
 }
 
-func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool) bool {
+// unpack reads a block.
+func (r *columnReader) unpack(xs []int64) bool {
+	head, ok := r.cutHead()
+	return ok && r.unpackBlock(xs, head)
+}
+
+// unpackBlock reads what follows a block's head.
+func (r *columnReader) unpackBlock(xs []int64, h blockHead) bool {
+	if h.flags&withoutZeros != 0 {
+		return r.unpackSparse(xs, h)
+	}
+	return r.unpackDense(xs, h)
+}
+
+func (r *columnReader) unpackDense(xs []int64, h blockHead) bool {
+	width, flags := h.width, h.flags
 	size := (len(xs)*int(width) + 7) / 8
 	if size > len(r.b) || width > maxWidth {
 		return false
@@ -197,7 +227,7 @@ func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool)
 	if flags&withUnary != 0 {
 		r.b, ok = addUnary(xs, r.b, uint(width))
 	}
-	if patches && ok {
+	if h.patches && ok {
 		r.b, ok = patch(xs, r.b, uint(width))
 	}
 	if flags&withSign != 0 {
@@ -209,21 +239,27 @@ func (r *columnReader) unpackDense(xs []int64, width, flags uint8, patches bool)
 	return ok
 }
 
-func (r *columnReader) unpackSparse(xs []int64, width, flags uint8, patches bool) bool {
-	size := (len(xs) + 7) / 8
+// cutBitmap reads which of n integers are there.
+func (r *columnReader) cutBitmap(n int) (present uint64, ok bool) {
+	size := (n + 7) / 8
 	if len(r.b) < size {
-		return false
+		return 0, false
 	}
 	var word [8]byte
 	copy(word[:], r.b[:size])
-	present := binary.LittleEndian.Uint64(word[:])
-	n := bits.OnesCount64(present)
-	if n == 0 || bits.Len64(present) > len(xs) {
+	r.b = r.b[size:]
+	present = binary.LittleEndian.Uint64(word[:])
+	return present, present != 0 && bits.Len64(present) <= n
+}
+
+func (r *columnReader) unpackSparse(xs []int64, h blockHead) bool {
+	present, ok := r.cutBitmap(len(xs))
+	if !ok {
 		return false
 	}
 	var moves [blockLen]int64
-	r.b = r.b[size:]
-	if !r.unpackDense(moves[:n], width, flags, patches) {
+	n := bits.OnesCount64(present)
+	if !r.unpackDense(moves[:n], h) {
 		return false
 	}
 	clear(xs)
@@ -283,28 +319,44 @@ func wordAt(b []byte, bit uint) uint64 {
 	return binary.LittleEndian.Uint64(b[bit>>3:]) >> (bit & 7)
 }
 
+// patches are what integers of a block have above the width.
+type patches struct {
+	b    []byte
+	num  int
+	high uint
+}
+
+// cutPatches reads the patches of a block of n integers and returns what follows them.
+func cutPatches(b []byte, n int) (p patches, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return p, b, false
+	}
+	p = patches{b[2:], int(b[0]), uint(b[1])}
+	size := (p.num*int(patchAt+p.high) + 7) / 8
+	if p.num == 0 || p.num > n || p.high == 0 || p.high > 64 || size > len(p.b) {
+		return p, b, false
+	}
+	return p, p.b[size:], true
+}
+
+// at is the position of the k-th patch and what it has.
+func (p *patches) at(k int) (i int, x int64) {
+	bit := uint(k) * (patchAt + p.high)
+	v := bitsAt(p.b, bit+patchAt, p.high)
+	return int(bitsAt(p.b, bit, patchAt)), int64(v>>1) ^ -int64(v&1)
+}
+
 // patch adds what patches have above width.
 func patch(xs []int64, b []byte, width uint) ([]byte, bool) {
-	if len(b) < 2 {
-		return b, false
-	}
-	num, high := int(b[0]), uint(b[1])
-	size := (num*int(patchAt+high) + 7) / 8
-	b = b[2:]
-	if num == 0 || num > len(xs) || high == 0 || high > 64 || size > len(b) {
-		return b, false
-	}
-	bit := uint(0)
-	for range num {
-		i := bitsAt(b, bit, patchAt)
-		x := bitsAt(b, bit+patchAt, high)
-		if i >= uint64(len(xs)) {
+	p, rest, ok := cutPatches(b, len(xs))
+	for k := 0; ok && k < p.num; k++ {
+		i, x := p.at(k)
+		if i >= len(xs) {
 			return b, false
 		}
-		xs[i] += (int64(x>>1) ^ -int64(x&1)) << width
-		bit += patchAt + high
+		xs[i] += x << width
 	}
-	return b[size:], true
+	return rest, ok
 }
 
 // bitsAt is the integer of width bits, 1 to 64, at a bit of b.

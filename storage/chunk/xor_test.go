@@ -106,6 +106,42 @@ func TestXORBytesEqualLibrary(t *testing.T) {
 	}
 }
 
+// Runs of any length give what single samples do, and end where these may not go on.
+func TestXORAppendRun(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 2000 {
+		ts, vs := walk(r, 1+r.IntN(200), r.IntN(4) > 0)
+		end := ts[r.IntN(len(ts))] + r.Int64N(2)
+		if r.IntN(2) == 0 {
+			end = math.MaxInt64
+		}
+		fits := 1
+		for fits < len(ts) && ts[fits] > ts[fits-1] && ts[fits] < end {
+			fits++
+		}
+		if ts[0] >= end {
+			fits = 0
+		}
+		var one, run XORAppender
+		for at := 0; ; {
+			most := min(at+r.IntN(50), len(ts))
+			n := run.AppendRun(ts[at:most], vs[at:most], end)
+			for i := range n {
+				one.Append(ts[at+i], vs[at+i])
+			}
+			require.Equal(t, math.Float64bits(one.v), math.Float64bits(run.v))
+			without, same := one, run
+			without.v, same.v = 0, 0 // A NaN is not equal to itself.
+			require.Equal(t, without, same)
+			if at += n; at == fits {
+				break
+			}
+			require.Equal(t, most, at, "it ends early")
+		}
+		require.Zero(t, run.AppendRun(ts[fits:], vs[fits:], end))
+	}
+}
+
 func TestXORDecode(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 1000 {
@@ -267,6 +303,21 @@ func BenchmarkXORAppend(b *testing.B) {
 					a.Append(ts[i], vs[i])
 				}
 				a.Close()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ts)), "ns/sample")
+		})
+	}
+}
+
+func BenchmarkXORAppendRun(b *testing.B) {
+	for _, h := range benchHabits {
+		b.Run(h.name, func(b *testing.B) {
+			ts, vs := benchColumns(h.make)
+			var a XORAppender
+			b.ReportAllocs()
+			for b.Loop() {
+				a.Reset()
+				a.AppendRun(ts, vs, math.MaxInt64)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ts)), "ns/sample")
 		})

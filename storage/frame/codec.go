@@ -34,14 +34,6 @@ var compressor = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-var decompressor = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(MaxBytes))
-	if err != nil {
-		panic(err) // Only over options.
-	}
-	return d
-})
-
 // work is scratch space for one frame.
 type work struct {
 	columns columns
@@ -159,79 +151,4 @@ func (e *Encoder) Encode(f *Frame, write func(record []byte) error) error {
 		e.forgetLocked()
 	}
 	return err
-}
-
-// Decoder reads the frames of a log, in their order.
-type Decoder struct {
-	base  bases
-	epoch uint32
-}
-
-// NewDecoder returns a decoder at the begin of a log.
-func NewDecoder() *Decoder { return &Decoder{base: bases{keep: true}} }
-
-// Decode fills f like the function of that name, also from a frame that stands by itself. The
-// order of the samples of one series is that in which they were encoded; of others it may differ.
-// ErrLost says that a frame before this one is missing, and that f is of no use for that.
-func (d *Decoder) Decode(f *Frame, b []byte) error {
-	if len(b) < logHeader || b[0] != version || b[1]&flagLog == 0 {
-		return Decode(f, b)
-	}
-	f.Reset()
-	if epoch := binary.LittleEndian.Uint32(b[header:]); epoch != d.epoch {
-		d.base.forget()
-		d.epoch = epoch
-	}
-	sum, err := decode(f, b[logHeader:], b[1]&^flagLog, &d.base)
-	if err != nil {
-		return err
-	}
-	if sum != binary.LittleEndian.Uint32(b[logHeader-4:]) {
-		return ErrLost
-	}
-	return nil
-}
-
-// Decode fills f, using the memory it has, from the bytes of a frame that stands by itself. It does
-// not look into label bytes: whoever defines the series does. After an error f is of no use.
-func Decode(f *Frame, b []byte) error {
-	f.Reset()
-	if len(b) < header {
-		return corruptf("%d bytes", len(b))
-	}
-	if b[0] != version {
-		return corruptf("version %d", b[0])
-	}
-	_, err := decode(f, b[header:], b[1], &bases{})
-	return err
-}
-
-func decode(f *Frame, b []byte, flags byte, base *bases) (sum uint32, err error) {
-	if flags&^flagZstd != 0 {
-		return 0, corruptf("flags %#x", flags)
-	}
-	w := works.Get().(*work)
-	defer w.release()
-	r := reader{b: b}
-	w.columns.shape(&r, f)
-	sum = w.columns.values(&r, f, base).sum()
-	if r.failed {
-		return 0, corruptf("cut short or too long in some column")
-	}
-	if flags&flagZstd != 0 {
-		if f.body, err = decompressor().DecodeAll(r.b, f.body[:0]); err != nil {
-			return 0, corruptf("%v", err)
-		}
-		r.b = f.body
-	}
-	if len(r.b) > MaxBytes {
-		return 0, corruptf("%d bytes beside the samples", len(r.b))
-	}
-	if r.rest(f); !r.failed && len(r.b) > 0 {
-		return 0, corruptf("%d bytes too many", len(r.b))
-	}
-	if r.failed {
-		return 0, corruptf("cut short or too long in some field")
-	}
-	return sum, nil
 }

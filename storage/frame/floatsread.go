@@ -106,20 +106,20 @@ func (c *columns) times(r *reader, times []int64) {
 	}
 }
 
-// values reads what appendValues wrote.
-func (c *columns) values(r *reader, f *Frame, base *bases) digest {
+// values reads the columns that appendValues wrote, for decodeValues, and returns the generations.
+func (c *columns) values(r *reader, f *Frame) (gens reader) {
 	n := len(f.Refs)
 	if n == 0 || r.failed {
-		return 0
+		return reader{}
 	}
-	gens := c.generations(r)
+	gens = c.generations(r)
 	c.changed = r.column(c.changed, (n+7)/8)
 	if r.failed {
-		return 0
+		return reader{}
 	}
 	if n&7 != 0 && c.changed[n/8]>>(n&7) != 0 {
 		r.fail()
-		return 0
+		return reader{}
 	}
 	changes := 0
 	for _, b := range c.changed {
@@ -144,14 +144,14 @@ func (c *columns) values(r *reader, f *Frame, base *bases) digest {
 		}
 	}
 	if r.failed {
-		return 0
+		return reader{}
 	}
 	c.low, c.mid, c.rest, c.raw = r.column(c.low, low), r.column(c.mid, mid), r.column(c.rest, rest), r.column(c.raw, raw)
 	if r.failed {
-		return 0
+		return reader{}
 	}
 	c.rest, c.raw = append(c.rest, make([]byte, 8)...), append(c.raw, make([]byte, 8)...) // Read beyond.
-	return c.decodeValues(f, gens, base)
+	return gens
 }
 
 // generations cuts off the list of those that differ from what is expected.

@@ -38,6 +38,7 @@ type batch struct {
 	keep   func(t int64) bool // which samples are wanted; nil is all
 	oldest int64              // late samples before this are refused
 	hasty  bool               // Full chunks are left for Shrink, and their memory is used again.
+	aside  bool               // What is closed is about to be flushed, and encoded then.
 
 	// The slot of the sample at hand. start > end before the first.
 	start, end int64
@@ -66,7 +67,7 @@ func (h *Head) newBatch(f *frame.Frame) *batch {
 	b := batches.Get().(*batch)
 	b.head, b.frame = h, f
 	b.oldest, b.maxTime = math.MinInt64, noTime
-	b.start, b.end, b.scattered, b.hasty = 0, noTime, false, false
+	b.start, b.end, b.scattered, b.hasty, b.aside = 0, noTime, false, false, false
 	return b
 }
 

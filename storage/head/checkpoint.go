@@ -25,7 +25,9 @@ const (
 
 // Checkpoint hands everything in the head, and what is being flushed too, to emit as records. emit
 // may not keep a record.
-func (h *Head) Checkpoint(emit func(record []byte) error) error {
+func (h *Head) Checkpoint(emit func(record []byte) error) error { return h.checkpoint(emit, false) }
+
+func (h *Head) checkpoint(emit func(record []byte) error, fromLine bool) error {
 	w := recordWriter{emit: emit}
 	head := binary.AppendUvarint(nil, uint64(h.generation.Load()))
 	if err := w.whole(recordGeneration, head); err != nil {
@@ -36,7 +38,7 @@ func (h *Head) Checkpoint(emit func(record []byte) error) error {
 		if p == nil {
 			continue
 		}
-		for _, s := range g.entries(p, uint32(number)*pageSeries) {
+		for _, s := range g.entries(p, uint32(number)*pageSeries, fromLine) {
 			if err := w.series(s); err != nil {
 				return err
 			}
@@ -57,8 +59,9 @@ type entry struct {
 	open   chunk.Chunk   // without samples if there is none
 }
 
-// entries copies what a page has. Late samples become a closed chunk.
-func (g *gather) entries(p *page, first uint32) []entry {
+// entries copies what a page has, or of that what the log from the line on lacks. Late samples become
+// a closed chunk.
+func (g *gather) entries(p *page, first uint32, fromLine bool) []entry {
 	out := make([]entry, 0, pageSeries)
 	g.arena = g.arena[:0]
 	labels := g.head.index.Read()
@@ -66,25 +69,38 @@ func (g *gather) entries(p *page, first uint32) []entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for j := range uint32(pageSeries) {
-		st, gen := &p.mu.state[j], p.mu.cells[j].gen
+		gen := p.mu.cells[j].gen
 		if gen == 0 {
 			continue
 		}
-		e := entry{ref: series.MakeRef(first+j, gen), lastT: p.lastT(j)}
+		ref := series.MakeRef(first+j, gen)
+		var e entry
+		if fromLine && p.mu.behind[j] {
+			e = p.entryAtLine(ref)
+		} else {
+			e = g.entry(p, ref)
+		}
 		from := len(g.arena)
 		g.arena = labels.AppendLabels(g.arena, first+j)
 		e.labels = g.arena[from:len(g.arena):len(g.arena)]
-		e.open, g.arena = p.snapshot(j, g.arena)
-		for at := range p.closed(j) {
-			e.closed = append(e.closed, at.chunk())
-		}
-		if late := st.late(); len(late) > 0 {
-			e.closed = g.appendLate(e.closed, late)
-		}
-		sortByMinT(e.closed)
 		out = append(out, e)
 	}
 	return out
+}
+
+// entry copies what a series has, but for its labels.
+func (g *gather) entry(p *page, ref series.Ref) entry {
+	j := ref.Index() % pageSeries
+	e := entry{ref: ref, lastT: p.lastT(j)}
+	e.open, g.arena = p.snapshot(j, g.arena)
+	for at := range p.closed(j) {
+		e.closed = append(e.closed, at.chunk())
+	}
+	if late := p.mu.state[j].late(); len(late) > 0 {
+		e.closed = g.appendLate(e.closed, late)
+	}
+	sortByMinT(e.closed)
+	return e
 }
 
 // recordWriter fills records with entries of series.

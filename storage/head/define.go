@@ -22,15 +22,17 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 	var (
 		// fresh are to be published together: their indexes ascend, their fingerprints differ.
 		fresh  = make([]frame.SeriesDef, 0, len(defs))
-		prints = make(map[series.Fingerprint]struct{}, len(defs))
+		prints = make([]series.Fingerprint, 0, len(defs))
+		seen   = h.creation.seen
 		made   int
 	)
 	publish := func() {
-		h.publishLocked(fresh)
+		h.publishLocked(fresh, prints)
 		made += len(fresh)
-		fresh = fresh[:0]
-		clear(prints)
+		fresh, prints = fresh[:0], prints[:0]
+		clear(seen)
 	}
+	defer h.clearSeenLocked()
 	defer func() { h.metrics.created.Add(float64(made)) }()
 	for _, d := range defs {
 		if d.Ref.Generation() == 0 || d.Ref.Index() >= maxSeries {
@@ -40,7 +42,7 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 			return fmt.Errorf("define series %#x: %w", uint64(d.Ref), err)
 		}
 		fp := d.Labels.Fingerprint()
-		_, known := prints[fp]
+		_, known := seen[fp]
 		if last := len(fresh) - 1; known || last >= 0 && d.Ref.Index() <= fresh[last].Ref.Index() {
 			publish() // What d is, may depend on one before it.
 		}
@@ -50,7 +52,8 @@ func (h *Head) define(defs []frame.SeriesDef) error {
 		}
 		if wanted {
 			fresh = append(fresh, d)
-			prints[fp] = struct{}{}
+			prints = append(prints, fp)
+			seen[fp] = len(fresh) - 1
 		}
 	}
 	publish()
@@ -130,7 +133,7 @@ func (h *Head) renameLocked(ref series.Ref, d frame.SeriesDef) {
 	h.directory.mu.Unlock()
 	h.index.Remove(roaring.BitmapOf(ref.Index()))
 
-	h.publishLocked([]frame.SeriesDef{d})
+	h.publishLocked([]frame.SeriesDef{d}, []series.Fingerprint{old.fp})
 	p, j = h.page(d.Ref.Index()), d.Ref.Index()%pageSeries
 	p.mu.Lock()
 	st := &p.mu.state[j]

@@ -44,7 +44,9 @@
 // Checkpoint writes everything as records, which LoadCheckpoint takes in any order and from
 // several goroutines. What was logged before the log was cut must be in the head when Checkpoint
 // begins; the caller keeps Refs and Append out while it cuts. What comes meanwhile may be in the
-// checkpoint or not, and Replay of the log from the cut on brings it (again). A record:
+// checkpoint or not, and Replay of the log from the cut on brings it (again). DrawLine at a cut, a
+// flush of what is before the line, and CheckpointFromLine make a checkpoint for that cut without
+// what came since. A record:
 //
 //	record = version u8 (1) | kind u8 | body
 //	kind 1   uvarint generation that the next series gets

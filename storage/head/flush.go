@@ -19,6 +19,7 @@ type Flush struct{ head *Head }
 func (h *Head) StartFlush(before int64) *Flush {
 	h.flushing.Lock()
 	b := h.newBatch(&frame.Frame{})
+	b.aside = true
 	defer b.finish()
 	for _, p := range *h.pages.Load() {
 		if p == nil {

@@ -24,8 +24,9 @@ type Head struct {
 
 	creation struct {
 		sync.Mutex
-		next uint32   // the first index that was never used
-		free []uint32 // indexes to use again
+		next uint32                     // the first index that was never used
+		free []uint32                   // indexes to use again
+		seen map[series.Fingerprint]int // of the series at hand: the place of the first with it
 	}
 	// generation is that of the next series to be created.
 	generation atomic.Uint32
@@ -46,6 +47,7 @@ func New(opts Options) *Head {
 	}
 	h := &Head{opts: opts, index: index.NewMem()}
 	h.pages.Store(&[]*page{})
+	h.creation.seen = map[series.Fingerprint]int{}
 	h.generation.Store(1)
 	h.maxTime.Store(noTime)
 	h.slots.init(opts.SlotMillis)

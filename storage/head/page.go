@@ -18,8 +18,10 @@ type page struct {
 		cells [pageSeries]cell
 		state [pageSeries]state
 		idle  [pageSeries]bool // had no samples at the last GC
-		slabs slabs
-		large bool // There are full chunks that Shrink has not seen.
+		// behind: all that the series has is before the line, or came later than it was drawn.
+		behind [pageSeries]bool
+		slabs  slabs
+		large  bool // There are full chunks that Shrink has not seen.
 	}
 }
 
@@ -121,7 +123,7 @@ func (p *page) setGate(j uint32) {
 // clear takes the series out of its place.
 func (p *page) clear(j uint32) {
 	p.mu.state[j] = state{}
-	p.mu.idle[j] = false
+	p.mu.idle[j], p.mu.behind[j] = false, false
 	p.mu.cells[j].gen, p.mu.cells[j].open = 0, chunk.XORAppender{}
 	p.setGate(j)
 }

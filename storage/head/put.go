@@ -134,7 +134,7 @@ func (b *batch) closeOpen(p *page, j uint32) {
 // push adds a copy of a closed chunk to a series. A full one stays for long enough that it is worth
 // being made smaller; what is closed early is about to be flushed, or late samples go on in it.
 func (b *batch) push(p *page, j uint32, c chunk.Chunk) {
-	if c.Samples >= chunk.MaxSamples {
+	if c.Samples >= chunk.MaxSamples && !b.aside {
 		if b.hasty {
 			p.mu.large = true
 		} else {

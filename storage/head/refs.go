@@ -78,7 +78,7 @@ func (h *Head) Refs(dst []series.Ref, sets []series.Labels, log func([]frame.Ser
 	if missing == 0 {
 		return dst, nil
 	}
-	defs, err := h.numberLocked(refs, sets, fps, missing)
+	defs, prints, err := h.numberLocked(refs, sets, fps, missing)
 	if err == nil {
 		err = log(defs)
 	}
@@ -86,17 +86,19 @@ func (h *Head) Refs(dst []series.Ref, sets []series.Labels, log func([]frame.Ser
 		h.unnumberLocked(defs)
 		return dst[:from], err
 	}
-	h.publishLocked(defs)
+	h.publishLocked(defs, prints)
 	h.metrics.created.Add(float64(len(defs)))
 	return dst, nil
 }
 
-// numberLocked gives the missing series references; a set that comes twice gets one.
+// numberLocked gives the missing series references; a set that comes twice gets one. It returns the
+// definitions, and the fingerprint of each.
 func (h *Head) numberLocked(refs []series.Ref, sets []series.Labels, fps []series.Fingerprint,
 	missing int,
-) ([]frame.SeriesDef, error) {
-	defs := make([]frame.SeriesDef, 0, missing)
-	seen := make(map[series.Fingerprint]int, missing) // the place in defs
+) (defs []frame.SeriesDef, prints []series.Fingerprint, err error) {
+	defs, prints = make([]frame.SeriesDef, 0, missing), make([]series.Fingerprint, 0, missing)
+	seen := h.creation.seen
+	defer h.clearSeenLocked()
 	gen := h.generation.Load()
 	for i := range refs {
 		if refs[i] != 0 {
@@ -114,15 +116,26 @@ func (h *Head) numberLocked(refs []series.Ref, sets []series.Labels, fps []serie
 		}
 		n, err := h.takeIndexLocked()
 		if err != nil {
-			return defs, err
+			return defs, prints, err
 		}
 		refs[i] = series.MakeRef(n, gen)
 		if !ok {
 			seen[fps[i]] = len(defs)
 		}
 		defs = append(defs, frame.SeriesDef{Ref: refs[i], Labels: sets[i]})
+		prints = append(prints, fps[i])
 	}
-	return defs, nil
+	return defs, prints, nil
+}
+
+// maxSeen bounds the memory that is kept for the next series to be created.
+const maxSeen = 1 << 14
+
+func (h *Head) clearSeenLocked() {
+	if len(h.creation.seen) > maxSeen {
+		h.creation.seen = map[series.Fingerprint]int{}
+	}
+	clear(h.creation.seen)
 }
 
 func (h *Head) takeIndexLocked() (uint32, error) {
@@ -154,9 +167,9 @@ func (h *Head) unnumberLocked(defs []frame.SeriesDef) {
 // publishBatch bounds how long readers of the index wait for a batch of new series.
 const publishBatch = 1024
 
-// publishLocked makes series visible. The index has them first: who finds one there whose page
+// publishLocked makes series visible, each with its fingerprint. The index has them first: who finds one there whose page
 // does not have it passes over it.
-func (h *Head) publishLocked(defs []frame.SeriesDef) {
+func (h *Head) publishLocked(defs []frame.SeriesDef, prints []series.Fingerprint) {
 	entries := make([]index.Entry, 0, min(len(defs), publishBatch))
 	for len(defs) > 0 {
 		n := min(len(defs), publishBatch)
@@ -167,8 +180,8 @@ func (h *Head) publishLocked(defs []frame.SeriesDef) {
 		}
 		h.index.Add(entries...)
 		h.directory.mu.Lock()
-		for _, d := range defs[:n] {
-			fp := d.Labels.Fingerprint()
+		for i, d := range defs[:n] {
+			fp := prints[i]
 			p, j := h.page(d.Ref.Index()), d.Ref.Index()%pageSeries
 			p.mu.Lock()
 			p.mu.state[j] = state{fp: fp, lastT: noTime}
@@ -178,7 +191,7 @@ func (h *Head) publishLocked(defs []frame.SeriesDef) {
 			h.directory.insertLocked(fp, d.Ref.Index())
 		}
 		h.directory.mu.Unlock()
-		defs = defs[n:]
+		defs, prints = defs[n:], prints[n:]
 	}
 }
 

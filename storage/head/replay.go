@@ -14,7 +14,7 @@ import (
 // in the head.
 //
 // One scrape of all series meets more memory than the caches hold, and so does the next. A group has
-// several, and all that a page gets of them is put in at a time.
+// several, and all that a page gets of them is put in at a time, series by series.
 type Replay struct {
 	head    *Head
 	workers []chan *group
@@ -127,15 +127,16 @@ func (r *Replay) take(f *frame.Frame) error {
 // divide gives each worker the samples of its pages.
 func (g *group) divide(number uint16, pages int) {
 	f := g.frames[number]
+	odd := f.keep != nil || len(f.Starts) > 0
 	for i := 0; i < len(f.Refs); {
 		page, from := f.Refs[i].Index()/pageSeries, i
 		for i++; i < len(f.Refs) && f.Refs[i].Index()/pageSeries == page; i++ {
 		}
-		g.shelve(page, pages, run{from: uint32(from), to: uint32(i), frame: number})
+		g.shelve(page, pages, run{from: uint32(from), to: uint32(i), frame: number}, odd)
 	}
 	for i := range f.Histograms {
 		page := f.Histograms[i].Ref.Index() / pageSeries
-		g.shelve(page, pages, run{from: uint32(i), to: uint32(i + 1), frame: number, histograms: true})
+		g.shelve(page, pages, run{from: uint32(i), to: uint32(i + 1), frame: number, histograms: true}, true)
 	}
 	for len(g.places) < len(f.Refs) {
 		g.places = append(g.places, uint32(len(g.places)))
@@ -143,9 +144,9 @@ func (g *group) divide(number uint16, pages int) {
 }
 
 // shelve passes over what there is no page for.
-func (g *group) shelve(page uint32, pages int, r run) {
+func (g *group) shelve(page uint32, pages int, r run, odd bool) {
 	if int(page) < pages {
-		g.shelves[page%uint32(len(g.shelves))].add(page, pages, r)
+		g.shelves[page%uint32(len(g.shelves))].add(page, pages, r, odd)
 	}
 }
 
@@ -165,18 +166,17 @@ func (r *Replay) dispatch() {
 }
 
 func (r *Replay) work(i int, groups <-chan *group) {
+	var s sorter
 	for g := range groups {
 		b := r.head.newBatch(&g.frames[0].Frame)
 		b.hasty = true
-		for page, run := range g.shelves[i].all() {
-			f := g.frames[run.frame]
-			b.frame, b.keep = &f.Frame, f.keep
-			if run.histograms {
-				b.histogram(int(run.from))
-			} else if p := r.head.page(page * pageSeries); p != nil {
-				p.mu.Lock()
-				b.run(p, g.places[run.from:run.to])
-				p.mu.Unlock()
+		for _, number := range g.shelves[i].used {
+			if p := r.head.page(number * pageSeries); p == nil {
+				continue
+			} else if g.shelves[i].lists[number].odd {
+				b.replayInOrder(p, g, g.shelves[i].of(number))
+			} else {
+				b.replaySorted(p, &s, g, g.shelves[i].of(number))
 			}
 		}
 		b.finish()

@@ -23,7 +23,7 @@ func (h *Head) Select(sel series.Selector) ([]chunk.Series, error) {
 		return nil, err
 	}
 	g := gather{head: h, sel: sel, generation: generation}
-	buf := make([]uint32, 4*pageSeries)
+	buf := make([]uint32, min(4*pageSeries, ids.GetCardinality()))
 	var ahead []uint32
 	for it := ids.ManyIterator(); ; {
 		if len(ahead) == 0 {

@@ -19,10 +19,13 @@ type run struct {
 }
 
 // runs is a list: the places of its first and last, and one more.
-type runs struct{ first, last uint32 }
+type runs struct {
+	first, last uint32
+	odd         bool // It has other samples than wanted floats without start timestamps.
+}
 
 // add puts a run behind those of its page, which is one of so many.
-func (s *shelf) add(page uint32, pages int, r run) {
+func (s *shelf) add(page uint32, pages int, r run, odd bool) {
 	if len(s.lists) < pages {
 		s.lists = append(s.lists, make([]runs, pages-len(s.lists))...)
 	}
@@ -35,16 +38,15 @@ func (s *shelf) add(page uint32, pages int, r run) {
 		s.runs[l.last-1].next = at
 	}
 	l.last = at
+	l.odd = l.odd || odd
 }
 
-// all yields the runs with their pages, page by page.
-func (s *shelf) all() iter.Seq2[uint32, run] {
-	return func(yield func(uint32, run) bool) {
-		for _, page := range s.used {
-			for at := s.lists[page].first; at != 0; at = s.runs[at-1].next {
-				if !yield(page, s.runs[at-1]) {
-					return
-				}
+// of yields the runs of a page.
+func (s *shelf) of(page uint32) iter.Seq[run] {
+	return func(yield func(run) bool) {
+		for at := s.lists[page].first; at != 0; at = s.runs[at-1].next {
+			if !yield(s.runs[at-1]) {
+				return
 			}
 		}
 	}

@@ -10,9 +10,8 @@
 //	           section 0: header                                       11 bytes
 //	           section 1: symbols      | block u32                     15 bytes
 //	           section 2: label rows   | block u32                     15 bytes
-//	           section 3: fingerprints | block u32                     15 bytes
-//	           section 4: postings     | name, escaped | 0x00 0x01 | value
-//	           section 5: times        | block u32                     15 bytes
+//	           section 3: postings     | name, escaped | 0x00 0x01 | value
+//	           section 4: times        | block u32                     15 bytes
 //	node   = 'm' | "format"                                            version and identity of the store
 //	         'm' | "tombstone/" | seq u64                              19 bytes: one tombstone
 //

@@ -11,19 +11,18 @@ type Section byte
 
 // The sections, in key order.
 const (
-	Header       Section = 0
-	Symbols      Section = 1
-	Labels       Section = 2
-	Fingerprints Section = 3
-	Postings     Section = 4
-	Times        Section = 5
+	Header   Section = 0
+	Symbols  Section = 1
+	Labels   Section = 2
+	Postings Section = 3
+	Times    Section = 4
 )
 
 // IndexKey is a decoded index key.
 type IndexKey struct {
 	Part    Part
 	Section Section
-	Block   uint32 // Symbols, Labels, Fingerprints and Times
+	Block   uint32 // Symbols, Labels and Times
 	Name    []byte // Postings
 	Value   []byte // Postings; a view into the key
 }
@@ -40,7 +39,7 @@ func AppendHeader(dst []byte, p Part) []byte {
 	return append(AppendPart(dst, Index, p), byte(Header))
 }
 
-// AppendBlock appends the key of a block of the sections Symbols, Labels, Fingerprints and Times.
+// AppendBlock appends the key of a block of the sections Symbols, Labels and Times.
 func AppendBlock(dst []byte, p Part, s Section, block uint32) []byte {
 	dst = append(AppendPart(dst, Index, p), byte(s))
 	return binary.BigEndian.AppendUint32(dst, block)
@@ -94,7 +93,7 @@ func ParseIndex(key []byte) (IndexKey, error) {
 		if len(rest) == 0 {
 			return k, nil
 		}
-	case Symbols, Labels, Fingerprints, Times:
+	case Symbols, Labels, Times:
 		if len(rest) == 4 {
 			k.Block = binary.BigEndian.Uint32(rest)
 			return k, nil

@@ -46,8 +46,7 @@ func TestGolden(t *testing.T) {
 		{string(AppendPart(nil, Index, p)), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d"},
 		{string(AppendChunk(nil, p, 0x1122, 0x33445566)), "c\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x11\x22\x33\x44\x55\x66"},
 		{string(AppendHeader(nil, p)), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x00"},
-		{string(AppendBlock(nil, p, Fingerprints, 7)), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x03\x00\x00\x00\x07"},
-		{string(AppendPosting(nil, p, "a\x00b", "v\x00")), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x04a\x00\xffb\x00\x01v\x00"},
+		{string(AppendPosting(nil, p, "a\x00b", "v\x00")), "i\x01\x81\x02\x03\x04\x0a\x0b\x0c\x0d\x03a\x00\xffb\x00\x01v\x00"},
 		{string(Format()), "mformat"},
 		{string(Tombstone(258)), "mtombstone/\x00\x00\x00\x00\x00\x00\x01\x02"},
 	} {
@@ -146,7 +145,7 @@ func TestIndexSections(t *testing.T) {
 	ordered := [][]byte{
 		AppendHeader(nil, p),
 		AppendBlock(nil, p, Symbols, 0), AppendBlock(nil, p, Symbols, math.MaxUint32),
-		AppendBlock(nil, p, Labels, 1), AppendBlock(nil, p, Fingerprints, 256),
+		AppendBlock(nil, p, Labels, 1), AppendBlock(nil, p, Labels, 256),
 		AppendPosting(nil, p, "", ""), AppendPosting(nil, p, "\xff", "\xff"), AppendBlock(nil, p, Times, 0),
 	}
 	require.True(t, slices.IsSortedFunc(ordered, bytes.Compare))
@@ -165,7 +164,7 @@ func TestParseRefuses(t *testing.T) {
 	part := string(AppendPart(nil, Index, Part{}))
 	for _, key := range []string{
 		"", "i", "x123456789", part, part + "\x09", part + "\x00x", part + "\x01abc", part + "\x01abcde",
-		part + "\x04", part + "\x04name", part + "\x04name\x00", part + "\x04name\x00\x02",
+		part + "\x03", part + "\x03name", part + "\x03name\x00", part + "\x03name\x00\x02",
 		string(AppendChunk(nil, Part{}, 1, 2)),
 	} {
 		_, err := ParseIndex([]byte(key))

@@ -15,6 +15,9 @@ type batch struct {
 	waiting int           // calls of Wait so far
 	done    chan struct{} // closed when err is final
 	err     error
+	// next has the records behind the first kept bytes, if they were put off.
+	next *batch
+	kept int
 }
 
 func newBatch(buf []byte) *batch { return &batch{buf: buf[:0], done: make(chan struct{})} }
@@ -25,7 +28,10 @@ func (b *batch) answer(err error) {
 }
 
 // A Pos is the place of a record in the log. The zero Pos is before all records.
-type Pos struct{ batch *batch }
+type Pos struct {
+	batch *batch
+	end   int // of the record in the batch
+}
 
 // spareBytes bounds the buffer that is kept for the next batch when a batch did not fill a quarter
 // of it, so that a stall of the disk does not cost memory for ever.
@@ -83,6 +89,7 @@ func (w *WAL) Append(kind Kind, payload []byte) (Pos, error) {
 	b := w.mu.gather
 	b.buf = append(append(b.buf, header[:]...), payload...)
 	b.records++
+	pos := Pos{b, len(b.buf)}
 	first, ready := b.records == 1, w.readyLocked()
 	w.mu.Unlock()
 	if first {
@@ -91,7 +98,7 @@ func (w *WAL) Append(kind Kind, payload []byte) (Pos, error) {
 	if ready {
 		notify(w.ready)
 	}
-	return Pos{b}, nil
+	return pos, nil
 }
 
 // notify leaves a token in a channel with room for one.
@@ -144,30 +151,31 @@ func (w *WAL) blockLocked(payload []byte) error {
 // it from being so: ErrFull, after which it may yet appear in a replay, or ErrFailed. If ctx ends
 // first, what becomes of the record is open.
 func (w *WAL) Wait(ctx context.Context, pos Pos) error {
-	b := pos.batch
-	if b == nil {
+	if pos.batch == nil {
 		return nil
 	}
-	select {
-	case <-b.done:
-		return b.err
-	default:
+	if pos.answered() {
+		return pos.batch.err
 	}
 	w.metrics.waiting.Inc()
 	defer w.metrics.waiting.Dec()
 	w.mu.Lock()
-	b.waiting++
-	ready := w.mu.gather == b && w.readyLocked()
+	for pos.moved() { // Before anybody waited for it.
+	}
+	pos.batch.waiting++
+	ready := w.mu.gather == pos.batch && w.readyLocked()
 	w.mu.Unlock()
 	if ready {
 		notify(w.ready)
 	}
-	select {
-	case <-b.done:
-		return b.err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the write-ahead log: %w", context.Cause(ctx))
+	for !pos.answered() {
+		select {
+		case <-pos.batch.done:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the write-ahead log: %w", context.Cause(ctx))
+		}
 	}
+	return pos.batch.err
 }
 
 // takeLocked takes what was gathered, nil if nothing was, and lets blocked appenders look again.
@@ -184,6 +192,9 @@ func (w *WAL) takeLocked() *batch {
 
 // commit writes what is held and what was gathered, and answers those who wait. It needs the turn.
 func (w *WAL) commit() error { return w.commitBatch(w.take()) }
+
+// commitWorth is commit where what was gathered need not be written as a whole.
+func (w *WAL) commitWorth() error { return w.commitBatch(w.takeWorth()) }
 
 func (w *WAL) take() *batch {
 	w.mu.Lock()

@@ -79,7 +79,9 @@
 // Options.BufferBytes; beyond it Append blocks.
 //
 // A disk writes whole pages, and a sync that ends within one has the next write it again. So a batch
-// ends with a record of zeros that fills its page, unless that is longer than the batch itself.
+// ends with a record of zeros that fills its page, unless that is longer than the batch itself. Where a
+// batch without its last records would leave clearly less of its pages empty, these are put off: they
+// begin the next batch, and who waits for them goes on to wait for that.
 //
 // How many a sync takes along depends on who is waited for. Appenders say that they are at work
 // (Enter, Leave); Run knows how many lately were so at once, and syncs as soon as as many wait, or

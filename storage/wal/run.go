@@ -30,10 +30,12 @@ func (w *WAL) Run(ctx context.Context) error {
 		case <-w.failed:
 			return w.ended()
 		case <-w.wake:
-			if w.opts.Sync == Batch {
-				w.gatherMore(ctx)
+			if w.opts.Sync != Batch {
+				w.withTurn(w.commit)
+				break
 			}
-			w.withTurn(w.commit)
+			w.gatherMore(ctx)
+			w.withTurn(w.commitWorth)
 		case <-later:
 			later = nil
 			w.withTurn(w.due)
