@@ -41,7 +41,8 @@ type state struct {
 
 // decide: a slot is flushed once it has ended and its grace is over; what comes later for such
 // slots waits for the next, unless it is much. A checkpoint follows each flush, or a lot of log. The
-// line for the flush is drawn when the slot has ended, before its grace.
+// line for the flush is drawn when the slot has ended, before its grace; with a grace longer than a
+// slot, the next one would end before the flush.
 func decide(s state) need {
 	ended := floor(s.now-s.grace, s.slot)
 	n := need{before: ended, checkpoint: s.logBytes > max(s.checkpointMin, s.lastCheckpoint)}
@@ -49,7 +50,7 @@ func decide(s state) need {
 		n.flush = ended > s.flushedBefore || s.lateBytes > s.lateLimit
 	}
 	end := s.lastEnd()
-	n.line = !n.flush && s.oldest < end && end > max(s.line, s.flushedBefore)
+	n.line = !n.flush && s.grace < s.slot && s.oldest < end && end > max(s.line, s.flushedBefore)
 	return n
 }
 

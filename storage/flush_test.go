@@ -23,6 +23,9 @@ func TestDecide(t *testing.T) {
 		{"slot running, line drawn", func(s *state) {
 			s.now, s.line, s.flushedBefore, s.oldest = 10*slot+1, 10*slot, 9*slot, 9*slot
 		}, need{before: 9 * slot}},
+		{"slot running, grace as long as a slot", func(s *state) {
+			s.now, s.grace, s.flushedBefore, s.oldest = 11*slot-1, slot, 9*slot, 9*slot
+		}, need{before: 9 * slot}},
 		{"slot ended, nothing of it", func(s *state) { s.now = 10 * slot; s.flushedBefore = 9 * slot; s.oldest = 10 * slot }, need{before: 9 * slot}},
 		{"few late samples wait", func(s *state) {
 			s.now, s.flushedBefore, s.oldest, s.lateBytes = 10*slot+grace, 10*slot, slot, 100
