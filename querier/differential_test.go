@@ -160,12 +160,14 @@ func (d *differential) compare() {
 	diff := difference(want.Value, got.Value)
 	for again := 0; diff != "" && again < 50; again++ {
 		// In promql, too, the order of some results is that of a map, and ties and sums depend on it.
+		// So may an error, where which series are taken decides whether two have the same labels.
 		other, err := ask(d.plain)
-		require.NoError(d.t, err)
-		if difference(want.Value, other.Value) != "" {
+		if err != nil || difference(want.Value, other.Value) != "" {
 			diff = ""
 		}
-		other.Close()
+		if err == nil {
+			other.Close()
+		}
 	}
 	if diff != "" {
 		require.Fail(d.t, diff, "%s\npromql:  %s\ncolumns: %s", where, want.Value, got.Value)
