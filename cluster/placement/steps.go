@@ -109,7 +109,7 @@ func (p *Placement) Remove(id NodeID, force bool) (*Placement, error) {
 		if !p.Holds(s, id) {
 			continue
 		}
-		whole, filling := p.wholeIDs(s, id), p.without(s, id)
+		whole, filling := p.wholeIDs(s, id), p.fillingWithout(s, id)
 		if len(whole) == 0 {
 			bare = append(bare, s)
 			filling = nil
@@ -132,8 +132,8 @@ func (p *Placement) Remove(id NodeID, force bool) (*Placement, error) {
 	return next, nil
 }
 
-// without is what fills the shard when a node is gone, nil if that was the node.
-func (p *Placement) without(s series.Shard, id NodeID) *Replica {
+// fillingWithout is what fills the shard when a node is gone, nil if that was the node.
+func (p *Placement) fillingWithout(s series.Shard, id NodeID) *Replica {
 	_, filling := p.Replicas(s)
 	if filling == nil || filling.Node == id {
 		return nil
