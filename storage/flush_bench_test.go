@@ -8,9 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/barograph-db/barograph/storage/frame"
-	"github.com/barograph-db/barograph/storage/series"
-	"github.com/barograph-db/barograph/storage/storagetest"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -23,27 +20,12 @@ func BenchmarkFlush(b *testing.B) {
 			db := runIn(b, b.TempDir(), Options{
 				WALSync: wal.Off, Events: Events{Flushed: func(i FlushInfo) { info = i }},
 			})
-			fleet := storagetest.NewFleet(storagetest.FleetOptions{Seed: 1, Hosts: 30})
-			sets := make([]series.Labels, len(fleet.Series()))
-			for i, s := range fleet.Series() {
-				sets[i] = s.Labels
-			}
-			refs, err := db.Refs(ctx, nil, sets)
-			require.NoError(b, err)
-			var points []storagetest.Point
+			fleet := newScraper(b, db.DB, 30)
 			var spent time.Duration
 			from := longAgo
 			for range b.N {
 				for at := from; at < from+span.Milliseconds(); at += 15_000 {
-					points = fleet.Scrape(points[:0], at)
-					f := &frame.Frame{}
-					for _, p := range points {
-						if p.Kind() == series.Float {
-							f.Refs, f.Times, f.Values = append(f.Refs, refs[p.Series]), append(f.Times, p.T), append(f.Values, p.V)
-						}
-					}
-					_, err := db.Append(ctx, f)
-					require.NoError(b, err)
+					fleet.scrape(at)
 				}
 				begin := cpuTime()
 				require.NoError(b, db.Flush(ctx))

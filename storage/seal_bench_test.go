@@ -14,32 +14,51 @@ import (
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
+// scraper appends what a fleet is scraped of.
+type scraper struct {
+	b      *testing.B
+	db     *DB
+	fleet  *storagetest.Fleet
+	refs   []series.Ref
+	points []storagetest.Point
+}
+
+func newScraper(b *testing.B, db *DB, hosts int) *scraper {
+	b.Helper()
+	s := &scraper{b: b, db: db, fleet: storagetest.NewFleet(storagetest.FleetOptions{Seed: 1, Hosts: hosts})}
+	sets := make([]series.Labels, len(s.fleet.Series()))
+	for i, one := range s.fleet.Series() {
+		sets[i] = one.Labels
+	}
+	var err error
+	s.refs, err = db.Refs(b.Context(), nil, sets)
+	require.NoError(b, err)
+	return s
+}
+
+func (s *scraper) scrape(at int64) {
+	s.b.Helper()
+	s.points = s.fleet.Scrape(s.points[:0], at)
+	f := &frame.Frame{}
+	for _, p := range s.points {
+		f.Refs, f.Times, f.Values = append(f.Refs, s.refs[p.Series]), append(f.Times, p.T), append(f.Values, p.V)
+	}
+	rejected, err := s.db.Append(s.b.Context(), f)
+	require.NoError(s.b, err)
+	require.Empty(s.b, rejected)
+}
+
 // scrapeFleet appends what a fleet is scraped of each 15 s, and flushes as time goes.
 func scrapeFleet(b *testing.B, db *DB, hosts int, from, to int64) {
 	b.Helper()
-	ctx := context.Background()
-	fleet := storagetest.NewFleet(storagetest.FleetOptions{Seed: 1, Hosts: hosts})
-	sets := make([]series.Labels, len(fleet.Series()))
-	for i, s := range fleet.Series() {
-		sets[i] = s.Labels
-	}
-	refs, err := db.Refs(ctx, nil, sets)
-	require.NoError(b, err)
-	var points []storagetest.Point
+	s := newScraper(b, db, hosts)
 	for at := from; at < to; at += 15_000 {
-		points = fleet.Scrape(points[:0], at)
-		f := &frame.Frame{}
-		for _, p := range points {
-			f.Refs, f.Times, f.Values = append(f.Refs, refs[p.Series]), append(f.Times, p.T), append(f.Values, p.V)
-		}
-		rejected, err := db.Append(ctx, f)
-		require.NoError(b, err)
-		require.Empty(b, rejected)
+		s.scrape(at)
 		if (at-from)%testSlot == 0 {
-			db.Maintain(ctx, time.UnixMilli(at+testSlot/2))
+			db.Maintain(b.Context(), time.UnixMilli(at+testSlot/2))
 		}
 	}
-	require.NoError(b, db.Flush(ctx))
+	require.NoError(b, db.Flush(b.Context()))
 }
 
 // BenchmarkSeal seals a day of a fleet that is scraped each 15 s.
