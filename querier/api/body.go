@@ -42,8 +42,8 @@ var (
 	bodies = sync.Pool{New: func() any { return &body{buf: make([]byte, 0, spillBytes+4<<10), times: new(pointTimes)} }}
 	// Answers are short-lived and links are fast, so all is done quickly: the library's first level.
 	// Digits that are ever new, however, have few copies to look for; they are only written in
-	// Huffman's code, in a third of the time and about one and a half times the bytes (twice for short
-	// numbers).
+	// Huffman's code, in a quarter to a half of the time and about one and a half times the bytes (twice
+	// for short numbers).
 	copying = newZippers(gzip.BestSpeed)
 	coding  = newZippers(gzip.HuffmanOnly)
 )
