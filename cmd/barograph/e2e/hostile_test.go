@@ -3,12 +3,15 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -141,14 +144,41 @@ func (l latencies) String() string {
 func (l latencies) p99() time.Duration { return slices.Sorted(slices.Values(l))[len(l)*99/100] }
 
 // steady writes one sample of each instance's series after the other until ctx ends: as many
-// requests a second as its instances need that are scraped at the interval. As a sender does, it
-// does not wait for an answer before it begins the next request.
+// requests a second as its instances need that are scraped at the interval. It does so in a process
+// of its own, as senders do: one that shares its processors with the attackers would wait for them,
+// whatever the node does.
 func (l *hostileLoad) steady(ctx context.Context, t *testing.T) latencies {
 	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), writerEnv+"="+l.addr)
+	cmd.Cancel = func() error {
+		_ = cmd.Process.Signal(os.Interrupt)
+		return os.ErrProcessDone // Wait for it, and take its exit for what it is.
+	}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var all latencies
+	require.NoError(t, json.Unmarshal(out, &all))
+	return all
+}
+
+// writerEnv is the variable that makes this program a writer to the address in it.
+const writerEnv = "BAROGRAPH_E2E_WRITE_TO"
+
+// writeSteadily writes until it is interrupted, then prints the latencies. As a sender does, it
+// does not wait for an answer before it begins the next request.
+func writeSteadily(addr string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	var (
-		mu  sync.Mutex
-		all latencies
-		wg  sync.WaitGroup
+		l      = newHostileLoad(addr)
+		mu     sync.Mutex
+		all    latencies
+		failed error
+		wg     sync.WaitGroup
 	)
 	tick := time.NewTicker(hostileInterval / hostileInstances)
 	defer tick.Stop()
@@ -156,17 +186,14 @@ func (l *hostileLoad) steady(ctx context.Context, t *testing.T) latencies {
 		select {
 		case <-ctx.Done():
 			wg.Wait()
-			return all
+			return errors.Join(failed, json.NewEncoder(os.Stdout).Encode(all))
 		case now := <-tick.C:
 			body := l.request(i%hostileInstances, now)
 			wg.Go(func() {
 				took, err := l.write(body)
 				mu.Lock()
 				defer mu.Unlock()
-				if err != nil {
-					t.Errorf("a write failed: %v", err)
-				}
-				all = append(all, took)
+				all, failed = append(all, took), errors.Join(failed, err)
 			})
 		}
 	}
