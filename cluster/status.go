@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Status is what a node knows of its region. Every node may know something else.
+type Status struct {
+	Cluster string `json:"cluster"`
+	Region  string `json:"region"`
+	// RegionID is empty before the region is founded.
+	RegionID string `json:"regionId"`
+	// Self is the ID of the node that says so.
+	Self   string `json:"self"`
+	Leader string `json:"leader"`
+	Epoch  uint64 `json:"epoch"`
+	Shards int    `json:"shards"`
+	// ReplicationFactor is how many replicas a shard is to have; there may be fewer nodes.
+	ReplicationFactor int          `json:"replicationFactor"`
+	Nodes             []NodeStatus `json:"nodes"`
+	// Moving are the moves under way, Waiting those that have not begun.
+	Moving  int `json:"moving"`
+	Waiting int `json:"waiting"`
+	// Thin counts the shards of which fewer replicas are alive than there are to be; Unwritable those
+	// that lack a quorum, Unreadable those of which none is alive.
+	Thin       int `json:"thin"`
+	Unwritable int `json:"unwritable"`
+	Unreadable int `json:"unreadable"`
+}
+
+// NodeStatus is one node.
+type NodeStatus struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Zone     string    `json:"zone"`
+	Address  string    `json:"address"` // of its RPC
+	Software string    `json:"software"`
+	Health   string    `json:"health"` // alive, suspect, dead, left; unknown to gossip
+	Since    time.Time `json:"since"`  // of its health
+	State    string    `json:"state"`  // in the placement: active, draining, lost; outside
+	Voter    bool      `json:"voter"`
+	Weight   uint32    `json:"weight"`
+	// Replicas are those it holds; of them, Filling are not whole.
+	Replicas int `json:"replicas"`
+	Filling  int `json:"filling"`
+}
+
+// count fills in what follows from a placement.
+func (s *Status) count(p *placement.Placement, alive func(placement.NodeID) bool) {
+	s.Epoch, s.Shards, s.ReplicationFactor = p.Epoch, len(p.Shards), p.Factor
+	s.Moving, s.Waiting = len(p.Moves()), len(p.Left())
+	for i := range p.Shards {
+		shard, living := series.Shard(i), 0
+		whole, _ := p.Replicas(shard)
+		for _, r := range whole {
+			if alive(r.Node) {
+				living++
+			}
+		}
+		if living < min(p.Factor, len(p.Nodes)) {
+			s.Thin++
+		}
+		if living < p.Quorum(shard) {
+			s.Unwritable++
+		}
+		if living == 0 {
+			s.Unreadable++
+		}
+	}
+}
