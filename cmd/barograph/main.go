@@ -34,14 +34,14 @@ func newApp(s streams) (*kingpin.Application, []command) {
 	app := kingpin.New("barograph", "A Prometheus-compatible time-series database.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(s.out).ErrorWriter(s.err)
-	return app, []command{
+	return app, append([]command{
 		serveCommand(app),
 		checkConfigCommand(app),
 		importCommand(app),
 		queryInstantCommand(app),
 		queryRangeCommand(app),
 		versionCommand(app),
-	}
+	}, clusterCommands(app)...)
 }
 
 // run parses the line, runs its command and returns the exit code: 1 when the command fails, 2
