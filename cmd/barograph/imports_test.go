@@ -142,7 +142,7 @@ var allowedDespite = []string{
 }
 
 // testOnly are packages that only tests import, and that may import what tests may.
-var testOnly = []string{"querier/queriertest", "storage/storagetest"}
+var testOnly = []string{"cluster/simnet", "querier/queriertest", "storage/storagetest"}
 
 type listedPackage struct {
 	ImportPath, Name, Doc string

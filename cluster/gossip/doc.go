@@ -1,0 +1,2 @@
+// Package gossip is an adapter of memberlist.
+package gossip
