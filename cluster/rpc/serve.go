@@ -1,0 +1,117 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// accept takes connections until ctx ends or the listener is closed.
+func (t *Transport) accept(ctx context.Context, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	defer listener.Close()
+	for {
+		raw, err := listener.Accept()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept connections of nodes: %w", err)
+		default: // As many files as may be are open, or the peer has left already.
+			t.opts.Logger.Warn("cannot accept a connection", "err", err)
+			select {
+			case <-time.After(firstBackoff):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		c := t.overServer(raw)
+		if !t.accepted.add(c, t.opts.MaxConns) {
+			t.metrics.limits[limitConns].Inc()
+			continue
+		}
+		t.serving.Go(func() { t.receive(ctx, c) })
+	}
+}
+
+// receive shakes hands, and then serves the connection or hands it over.
+func (t *Transport) receive(ctx context.Context, c *conn) {
+	var h *hello
+	err := c.within(ctx, t.opts.HandshakeTimeout, func() (err error) {
+		h, err = t.readHello(c)
+		return err
+	})
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	t.pool.alive(h.from.Node)
+	if h.purpose == purposeRaw {
+		t.kinds[h.kind].give(c)
+		return
+	}
+	l := t.newLink(c, accepting, Class(h.purpose), h.from, h.window)
+	t.links.add(l)
+	defer t.links.remove(l)
+	if ctx.Err() != nil {
+		l.end()
+	}
+	l.run()
+}
+
+// readHello is the handshake on the side that accepts. An error has been counted and logged.
+func (t *Transport) readHello(c *conn) (*hello, error) {
+	body, err := readPacket(c)
+	if err == nil {
+		var h hello
+		if h, err = decodeHello(body); err == nil {
+			return &h, t.answer(c, &h)
+		}
+	}
+	t.metrics.failed[accepting].Inc()
+	t.opts.Logger.Warn("handshake failed", "from", c.RemoteAddr(), "err", err)
+	return nil, err
+}
+
+func (t *Transport) answer(c *conn, h *hello) error {
+	why, words := judgeHello(&t.opts.Identity, h)
+	if why == welcome {
+		why, words = t.judgePurpose(h)
+	}
+	if why == welcome && !t.accepted.belongs(c, h.from.Node, t.opts.MaxPeerConns) {
+		t.metrics.limits[limitPeerConns].Inc()
+		why, words = refusedLimit, fmt.Sprintf("it has %d connections of this node already", t.opts.MaxPeerConns)
+	}
+	a := answer{refusal: why, words: words, version: h.version(), from: t.opts.Identity, window: minWindow}
+	if h.purpose < byte(numClasses) {
+		a.window = windows[h.purpose]
+	}
+	if _, err := c.Write(appendAnswer(nil, &a)); err != nil {
+		t.metrics.failed[accepting].Inc()
+		return err
+	}
+	if why != welcome {
+		t.metrics.refused(accepting, why)
+		t.opts.Logger.Warn("refused a connection", "from", c.RemoteAddr(), "node", h.from.String(), "cluster", h.from.Cluster, "answer", words)
+		return &Error{why.code(), words}
+	}
+	return nil
+}
+
+// judgePurpose decides whether this node takes connections of such a purpose.
+func (t *Transport) judgePurpose(h *hello) (refusal, string) {
+	if h.purpose < byte(numClasses) {
+		return welcome, ""
+	}
+	if h.purpose != purposeRaw {
+		return refusedKind, fmt.Sprintf("it knows no connections for purpose %d", h.purpose)
+	}
+	if l := t.kinds[h.kind]; l == nil || l.isClosed() {
+		return refusedKind, fmt.Sprintf("nobody there takes connections of kind %q", h.kind)
+	}
+	return welcome, ""
+}
