@@ -32,15 +32,13 @@
 //	another replication factor than wanted                   SetFactor
 //	moves that may begin                                     Next
 //
-// A link that flaps changes nothing before the hold time is over. The placement in force is kept in a
-// file beside Raft's log, so that a node which starts while there is no quorum goes on with the one
-// it knew; only changes wait for a quorum.
+// A link that flaps changes nothing before the hold time is over. A node that starts while there is no
+// quorum goes on with the placement that it knew; only changes wait.
 //
 // # Files
 //
-//	node-id     the node's ID as text, made at the first start
-//	placement   version u8 (1) | region 16 bytes | placement (see docs/formats/placement.md) | crc32c u32, little-endian
-//	raft/       the log and the snapshots of package consensus
+//	node-id    the node's ID as text, made at the first start
+//	raft/      the log and the snapshots of package consensus
 //
 // All methods of Cluster may be called by any goroutine; Run is called once.
 package cluster

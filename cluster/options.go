@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
@@ -51,10 +52,15 @@ type Options struct {
 	// default.
 	Dir string
 	FS  vfs.FS
+	// Network is what the node is on; default that of the machine.
+	Network Network
 
 	Logger     *slog.Logger          // nil drops it
 	Registerer prometheus.Registerer // nil drops it
 }
+
+// Network connects nodes.
+type Network = gossip.Network
 
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {

@@ -9,13 +9,6 @@ import (
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
-func openTestRegister(t testing.TB, fs vfs.FS) *register {
-	t.Helper()
-	r, err := openRegister(fs, "data", func(err error) { t.Error(err) })
-	require.NoError(t, err)
-	return r
-}
-
 func testFS(t testing.TB) *vfs.MemFS {
 	fs := vfs.NewCrashableMem()
 	require.NoError(t, fs.MkdirAll("data", 0o755))
@@ -36,57 +29,36 @@ func twoSteps(t testing.TB) (first, second *placement.Placement) {
 
 func TestRegisterTakesStepsInOrder(t *testing.T) {
 	first, second := twoSteps(t)
-	r := openTestRegister(t, testFS(t))
-	require.Equal(t, answerOutdated, r.Apply(agreed{regionA, second}.encode()), "nothing is founded")
-	require.Equal(t, answerTaken, r.Apply(agreed{regionA, first}.encode()))
-	require.Equal(t, answerOutdated, r.Apply(agreed{regionB, first}.encode()), "it is founded")
-	require.Equal(t, answerOutdated, r.Apply(agreed{regionB, second}.encode()), "another region's")
-	require.Equal(t, answerTaken, r.Apply(agreed{regionA, second}.encode()))
-	require.Equal(t, answerOutdated, r.Apply(agreed{regionA, second}.encode()), "twice")
-	require.Equal(t, answerBad, r.Apply([]byte{registerVersion, 1}))
+	r := newRegister()
+	apply := func(a agreed) int { return int(r.Apply(a.encode())[0]) }
+	require.Equal(t, answerOutdated, apply(agreed{regionA, second}), "nothing is founded")
+	require.Equal(t, answerTaken, apply(agreed{regionA, first}))
+	require.Equal(t, answerOutdated, apply(agreed{regionB, first}), "it is founded")
+	require.Equal(t, answerOutdated, apply(agreed{regionB, second}), "another region's")
+	require.Equal(t, answerTaken, apply(agreed{regionA, second}))
+	require.Equal(t, answerOutdated, apply(agreed{regionA, second}), "twice")
+	require.Equal(t, []byte{answerBad}, r.Apply([]byte{registerVersion, 1}))
 	require.Equal(t, second, r.get().placement)
 	<-r.changed
 }
 
 func TestRegisterRestores(t *testing.T) {
-	first, second := twoSteps(t)
-	old := openTestRegister(t, testFS(t))
-	empty, err := old.Snapshot()
-	require.NoError(t, err)
-	require.NoError(t, old.Restore(empty))
-	require.Nil(t, old.get().placement)
-	old.Apply(agreed{regionA, first}.encode())
-	snapshot, err := old.Snapshot()
-	require.NoError(t, err)
-
-	fs := testFS(t)
-	r := openTestRegister(t, fs)
-	require.NoError(t, r.Restore(snapshot))
-	require.Equal(t, first, r.get().placement)
-	r.Apply(agreed{regionA, second}.encode())
-	require.NoError(t, r.Restore(snapshot))
-	require.Equal(t, second, r.get().placement, "an older snapshot takes nothing back")
-	require.Error(t, r.Restore(snapshot[:len(snapshot)-1]))
-
-	// After a crash, the node knows what it knew.
-	again := openTestRegister(t, fs.CrashClone(vfs.CrashCloneCfg{}))
-	require.Equal(t, agreed{regionA, second}, again.get())
-}
-
-func TestRegisterWithDamagedFile(t *testing.T) {
 	first, _ := twoSteps(t)
-	fs := testFS(t)
-	openTestRegister(t, fs).Apply(agreed{regionA, first}.encode())
-	data, err := readFile(fs, "data/placement", maxRegister)
+	r := newRegister()
+	empty, err := r.Snapshot()
 	require.NoError(t, err)
-	for _, damaged := range [][]byte{nil, data[:3], data[:len(data)-1], append([]byte{data[0] ^ 1}, data[1:]...)} {
-		require.NoError(t, writeFile(fs, "data/placement", damaged))
-		told := 0
-		r, err := openRegister(fs, "data", func(error) { told++ })
-		require.NoError(t, err)
-		require.Nil(t, r.get().placement)
-		require.Equal(t, 1, told)
-	}
+	require.Empty(t, empty)
+	r.Apply(agreed{regionA, first}.encode())
+	snapshot, err := r.Snapshot()
+	require.NoError(t, err)
+
+	other := newRegister()
+	require.NoError(t, other.Restore(snapshot))
+	require.Equal(t, agreed{regionA, first}, other.get())
+	require.Error(t, other.Restore(snapshot[:len(snapshot)-1]))
+	require.Equal(t, agreed{regionA, first}, other.get(), "half a snapshot changes nothing")
+	require.NoError(t, other.Restore(empty))
+	require.Equal(t, agreed{}, other.get())
 }
 
 func TestIdentityIsKept(t *testing.T) {

@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/barograph-db/barograph/cluster/consensus"
+	"github.com/barograph-db/barograph/cluster/gossip"
+	"github.com/barograph-db/barograph/cluster/placement"
+)
+
+// steward is what look remembers from one time to the next.
+type steward struct {
+	published []byte                    // the region's fact
+	strangers map[placement.NodeID]bool // nodes of other regions that were told of
+}
+
+// changeTime is how long a change may take before the members are looked at again.
+const changeTime = 10 * time.Second
+
+// look carries out what is to be done whenever something has changed, until ctx ends.
+func (c *Cluster) look(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		c.act(ctx, c.refresh())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-c.pool.Changed():
+		case <-c.group.Changed():
+		case <-c.register.changed:
+		}
+	}
+}
+
+func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
+	ctx, cancel := context.WithTimeout(ctx, changeTime)
+	defer cancel()
+	now, members := c.register.get(), c.seen(list)
+	c.tell(now)
+	if now.placement == nil {
+		c.found(ctx, members)
+		return
+	}
+	c.warnOfStrangers(now.region, members)
+	if !c.group.Leading() {
+		return
+	}
+	c.appoint(ctx, now.region, members, list)
+	want := wanted{factor: c.opts.Factor, hold: c.opts.Hold, moves: c.opts.Moves}
+	s, ok := decide(time.Now(), now.placement, now.region, members, want)
+	if !ok {
+		return
+	}
+	taken, err := c.propose(ctx, agreed{now.region, s.next})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.opts.Logger.Warn("The next placement could not be agreed upon", "epoch", s.next.Epoch, "err", err)
+	case taken:
+		c.opts.Logger.Info("The placement has changed", "epoch", s.next.Epoch, "why", s.why)
+	}
+}
+
+// seen puts together what gossip knows of the members. A node is a member of a region once it says so.
+func (c *Cluster) seen(list []gossip.Member) []member {
+	regions := map[placement.NodeID]placement.NodeID{}
+	for _, f := range c.pool.Facts(regionFact) {
+		if len(f.Value) >= len(placement.NodeID{}) {
+			regions[f.Node] = placement.NodeID(f.Value[:16])
+		}
+	}
+	members := make([]member, len(list))
+	for i, m := range list {
+		members[i] = member{
+			Node:  placement.Node{ID: m.ID, Name: m.Name, Zone: m.Zone, Weight: m.Weight},
+			alive: m.State == gossip.Alive, since: m.Since, region: regions[m.ID],
+		}
+	}
+	return members
+}
+
+// tell publishes which region the node belongs to, and the epoch that it knows.
+func (c *Cluster) tell(now agreed) {
+	if now.placement == nil {
+		return
+	}
+	fact := binary.AppendUvarint(slices.Clone(now.region[:]), now.placement.Epoch)
+	if slices.Equal(fact, c.steward.published) {
+		return
+	}
+	if err := c.pool.Publish(regionFact, fact); err != nil {
+		c.opts.Logger.Error("The region's ID could not be published", "err", err)
+		return
+	}
+	c.steward.published = fact
+}
+
+// found founds the region, if that is this node's to do.
+func (c *Cluster) found(ctx context.Context, members []member) {
+	with, ok := found(c.Self(), members, c.opts.BootstrapExpect)
+	if !ok {
+		return
+	}
+	if len(c.group.Servers()) == 0 {
+		addr, _ := c.address(c.Self())
+		if err := c.group.Bootstrap([]consensus.Server{{ID: c.Self(), Addr: addr, Voter: true}}); err != nil {
+			c.opts.Logger.Error("The region could not be founded", "err", err)
+		}
+		return // Until this node leads.
+	}
+	if !c.group.Leading() {
+		return
+	}
+	bits, _ := placement.BitsFor(c.opts.Shards) // Options.Validate has asked before.
+	first, err := placement.Found(bits, c.opts.Factor, with)
+	if err == nil {
+		_, err = c.propose(ctx, agreed{newUUID(), first})
+	}
+	if err != nil {
+		c.opts.Logger.Error("The region could not be founded", "err", err)
+		return
+	}
+	c.opts.Logger.Info("The region is founded", "nodes", len(with), "shards", c.opts.Shards)
+}
+
+// appoint makes the servers of Raft those that are to be.
+func (c *Cluster) appoint(ctx context.Context, region placement.NodeID, members []member, list []gossip.Member) {
+	var candidates []consensus.Candidate
+	for i, m := range members {
+		if m.region != region && m.region != (placement.NodeID{}) {
+			continue
+		}
+		candidate := consensus.Candidate{ID: m.ID, Addr: list[i].RPCAddr, Zone: m.Zone, Alive: m.alive}
+		if !m.alive {
+			candidate.DeadFor = time.Since(m.since)
+		}
+		candidates = append(candidates, candidate)
+	}
+	now := c.group.Servers()
+	want := consensus.Voters(now, candidates, maxVoters, c.opts.Hold)
+	if slices.Equal(now, want) {
+		return
+	}
+	if err := c.group.SetServers(ctx, want); err != nil && ctx.Err() == nil {
+		c.opts.Logger.Warn("The servers of consensus could not be changed", "want", want, "err", err)
+	}
+}
+
+// warnOfStrangers tells once of each node that belongs to another region of the same name.
+func (c *Cluster) warnOfStrangers(region placement.NodeID, members []member) {
+	for _, m := range members {
+		if m.region == region || m.region == (placement.NodeID{}) || c.steward.strangers[m.ID] {
+			continue
+		}
+		if c.steward.strangers == nil {
+			c.steward.strangers = map[placement.NodeID]bool{}
+		}
+		c.steward.strangers[m.ID] = true
+		c.opts.Logger.Error("A node of this cluster's name belongs to another region, which was founded apart: it is not taken in. "+
+			"To have it join, empty its data directory", "node", m.Name, "id", m.ID, "region", m.region, "own", region)
+	}
+}
