@@ -23,6 +23,7 @@ type Config struct {
 
 	Storage StorageConfig
 	Web     WebConfig
+	Cluster ClusterConfig
 	// Query holds what was given on the command line, else zero values.
 	Query Query
 	// Features are the names given to --enable-feature, each entry a comma-separated list.
@@ -66,6 +67,27 @@ type WebConfig struct {
 	RoutePrefix string
 }
 
+// ClusterConfig is the part of Config for a node that is one of several.
+type ClusterConfig struct {
+	// Name of the cluster; empty is a node on its own. Clusters of different names never meet.
+	Name string
+	// Join are gossip addresses of any members; empty founds a region.
+	Join []string
+	// GossipAddress and RPCAddress to listen on; default :11015 and :11014.
+	GossipAddress, RPCAddress string
+	// AdvertiseHost is where others reach this node; default what it listens on, or else an address of
+	// the machine.
+	AdvertiseHost string
+	// Region and Zone the node is in; default "default" and none.
+	Region, Zone string
+	// Weight is the node's share of the shards relative to the others'; default 1.
+	Weight uint32
+	// ReplicationFactor is how many replicas each shard has, if there are as many nodes; default 3.
+	ReplicationFactor int
+	// BootstrapExpect is how many nodes see each other before the region is founded.
+	BootstrapExpect int
+}
+
 // Register defines the flags on a command; they are in the Config once the command line was parsed.
 func (c *Config) Register(cmd *kingpin.CmdClause) {
 	cmd.Flag("config.file", "Configuration file in prometheus.yml's syntax; ours under the key barograph:.").
@@ -94,6 +116,27 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 	cmd.Flag("web.route-prefix", "Path under which everything is served, besides / and /prometheus.").
 		PlaceHolder("PATH").StringVar(&c.Web.RoutePrefix)
 
+	cmd.Flag("cluster.name", "Name of the cluster that the node is of. Default: none, it is on its own.").
+		PlaceHolder("NAME").StringVar(&c.Cluster.Name)
+	cmd.Flag("cluster.join", "Gossip addresses of any members, HOST:PORT or dns+NAME[:PORT], separated by commas; may be repeated. With none the node founds a region.").
+		PlaceHolder("ADDRESSES").StringsVar(&c.Cluster.Join)
+	cmd.Flag("cluster.gossip-address", "Address to gossip on, by UDP and TCP.").
+		Default(":11015").StringVar(&c.Cluster.GossipAddress)
+	cmd.Flag("cluster.rpc-address", "Address that other nodes send writes, queries and votes to.").
+		Default(":11014").StringVar(&c.Cluster.RPCAddress)
+	cmd.Flag("cluster.advertise-host", "Host at which other nodes reach this one. Default: that of the gossip address, else a private address of the machine.").
+		PlaceHolder("HOST").StringVar(&c.Cluster.AdvertiseHost)
+	cmd.Flag("cluster.region", "Data centre that the node is in.").
+		Default("default").StringVar(&c.Cluster.Region)
+	cmd.Flag("cluster.zone", "Failure domain within the region: replicas of a shard are spread over zones.").
+		PlaceHolder("NAME").StringVar(&c.Cluster.Zone)
+	cmd.Flag("cluster.weight", "Share of the shards that the node takes, relative to the others'.").
+		Default("1").Uint32Var(&c.Cluster.Weight)
+	cmd.Flag("cluster.replication-factor", "How many nodes hold each shard, if there are as many.").
+		Default("3").IntVar(&c.Cluster.ReplicationFactor)
+	cmd.Flag("cluster.bootstrap-expect", "How many nodes are to see each other before one of them founds the region. Default: 1 without --cluster.join; else this node founds none.").
+		PlaceHolder("N").IntVar(&c.Cluster.BootstrapExpect)
+
 	cmd.Flag("query.timeout", "Time after which a query is ended. Default: barograph.query.timeout, else 2m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.Timeout)
 	cmd.Flag("query.max-samples", "Most samples a query may hold in memory. Default: barograph.query.max_samples, else as many as its memory has room for.").
@@ -121,6 +164,7 @@ func (c *Config) EnsureDefaults() error {
 	if len(c.Web.ListenAddresses) == 0 {
 		c.Web.ListenAddresses = []string{":11013"}
 	}
+	c.Cluster.Join = split(c.Cluster.Join)
 	c.Web.RoutePrefix = "/" + strings.Trim(c.Web.RoutePrefix, "/")
 	if c.Logger == nil {
 		c.Logger = promslog.NewNopLogger()
@@ -138,6 +182,8 @@ func (c *Config) Validate() error {
 		return errors.New("--query.max-samples must not be negative")
 	case c.Query.MaxConcurrency < 0:
 		return errors.New("--query.max-concurrency must not be negative")
+	case c.Cluster.Name == "" && (len(c.Cluster.Join) > 0 || c.Cluster.BootstrapExpect > 0):
+		return errors.New("--cluster.join and --cluster.bootstrap-expect need --cluster.name")
 	case strings.ContainsAny(c.Web.RoutePrefix, "?#{}"):
 		return fmt.Errorf("--web.route-prefix: %q is not a path", c.Web.RoutePrefix)
 	}
@@ -163,14 +209,17 @@ func over[T comparable](p *T, v T) {
 }
 
 // features are the names given to --enable-feature.
-func (c *Config) features() []string {
-	var names []string
-	for _, list := range c.Features {
-		for name := range strings.SplitSeq(list, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				names = append(names, name)
+func (c *Config) features() []string { return split(c.Features) }
+
+// split returns the entries of lists that are separated by commas.
+func split(lists []string) []string {
+	var entries []string
+	for _, list := range lists {
+		for entry := range strings.SplitSeq(list, ",") {
+			if entry = strings.TrimSpace(entry); entry != "" {
+				entries = append(entries, entry)
 			}
 		}
 	}
-	return names
+	return entries
 }
