@@ -38,7 +38,7 @@ func (d *Decoder) decompressor() *zstd.Decoder {
 	if d.zstd == nil {
 		var err error
 		d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(d.limits.Rest)))
+			zstd.WithDecoderMaxMemory(uint64(max(d.limits.Rest, window))))
 		if err != nil {
 			panic(err) // Only over options.
 		}
