@@ -159,4 +159,3 @@ func refsOf(dst []series.Ref, f *frame.Frame) []series.Ref {
 	}
 	return dst
 }
-

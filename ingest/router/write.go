@@ -17,7 +17,7 @@ type write struct {
 	router  *Router
 	routes  *routes
 	frame   *frame.Frame // the caller's
-	epoch   uint32 // the current one
+	epoch   uint32       // the current one
 	holders atomic.Int32
 	wake    chan struct{} // told once when it is no longer pending
 
@@ -259,4 +259,3 @@ func (t *target) clear() {
 	t.frame, t.floats = frame.Frame{}, 0
 	t.answered, t.rejected, t.err = false, nil, nil
 }
-
