@@ -189,4 +189,3 @@ func selectAll(t *testing.T, db *storage.DB) held {
 	require.NoError(t, set.Close())
 	return got
 }
-

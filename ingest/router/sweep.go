@@ -23,8 +23,12 @@ type sweep struct {
 	}
 }
 
+// maxGone bounds what one sweep forgets, more or less, as a request waits for it: some 20 ms.
+const maxGone = 1 << 17
+
 // forget lets go of series that were idle for long, in some of the pages: in a quarter of the idle
-// time it has been through all. It does so once in an epoch, and returns how many it forgot.
+// time it has been through all, unless there are very many to forget. It does so once in an epoch,
+// and returns how many it forgot.
 func (t *table) forget(now uint32) int {
 	w := &t.sweep
 	if last := w.last.Load(); last == now || !w.last.CompareAndSwap(last, now) || !w.mu.TryLock() {
@@ -35,6 +39,9 @@ func (t *table) forget(now uint32) int {
 	parts := max(int(t.idle/4), 1)
 	w.mu.gone = w.mu.gone[:0]
 	for range (len(pages) + parts - 1) / parts {
+		if len(w.mu.gone) >= maxGone {
+			break
+		}
 		number := w.mu.next % len(pages)
 		w.mu.next = number + 1
 		for j := range pages[number].cells {

@@ -33,7 +33,7 @@ type page struct {
 	mu struct {
 		sync.RWMutex
 		// text holds label bytes. It is only appended to, or left for another one: those who have
-		// views of it keep them.
+		// views of it keep them. A place without labels has the span 0 to 0.
 		text []byte
 		lost int // bytes of text that belong to no series
 		at   [pageSeries]struct{ from, to uint32 }
@@ -163,7 +163,10 @@ func (t *table) labels(ref series.Ref) series.Labels {
 	if !c.is(ref) {
 		return nil
 	}
-	return p.labelsLocked(ref.Index() % pageSeries)
+	if ls := p.labelsLocked(ref.Index() % pageSeries); ls != nil {
+		return ls
+	}
+	return series.Labels{}
 }
 
 // setLocal notes the reference that a series has in this node's store, if it is still known.
@@ -186,10 +189,16 @@ func (p *page) labelsLocked(j uint32) series.Labels {
 
 // setLocked gives a free place its labels. Text of which half is lost is written anew before.
 func (p *page) setLocked(j uint32, ls series.Labels) {
+	if len(ls) == 0 {
+		return
+	}
 	if p.mu.lost > len(p.mu.text)/2 {
 		text := make([]byte, 0, len(p.mu.text)-p.mu.lost+len(ls))
 		for i := range p.mu.at {
 			at := &p.mu.at[i]
+			if at.from == at.to {
+				continue
+			}
 			from := len(text)
 			text = append(text, p.mu.text[at.from:at.to]...)
 			at.from, at.to = uint32(from), uint32(len(text))
