@@ -1,0 +1,67 @@
+// Package router is the ingest.Store of a cluster: it takes a frame apart by the nodes that hold its
+// shards, hands each its part, and returns when enough of them have it.
+//
+//	Writer ──frame of router refs──► Router ──┬─ own node: refs exchanged, a plain call ──► Store
+//	                                   │      ├─ b: Sender.Send ──► stream ─ ─ ─► b's Store
+//	        table: ref → fingerprint ──┘      └─ c: Sender.Send ──► stream ─ ─ ─► c's Store
+//	        routes: fingerprint → group → nodes                          │
+//	        quorum.State ◄──────────────── acks, failures ◄─ ─ ─ ─ ─ ─ ─ ┘
+//
+// # The table
+//
+// A series has a reference here that says nothing about any node's own. It is an index and a
+// generation, as in the head: indexes are dense in the order of arrival, so that the series of one
+// sender lie side by side, and a generation is never given out twice for an index, so that a
+// reference that was kept too long is refused (UnknownRef) and never hits another series.
+//
+//	page of 256   lock, label bytes, where each series' lie | cell ×256, 24 bytes
+//	                                                          generation, last use (minutes),
+//	                                                          this node's own ref, fingerprint
+//	stripe of 64  lock, slots: low half of the fingerprint → index
+//
+// A look-up by labels goes through the stripe of the fingerprint. A sample needs only the cell, and
+// takes no lock: all fields of a cell are atomic, and a reader looks at the generation last. Whoever
+// changes a cell to another series sets the generation to zero first and to the new one last, so a
+// generation that is as expected says that what was read before belongs to it. A reader notes the use
+// before it looks at the generation, and whoever forgets a cell looks at the use after it has
+// set the generation to zero: one of the two sees the other, so that no series is forgotten
+// between a sample and the question of a Sender for its labels.
+//
+// Series that are unused for Options.Idle are forgotten, a part of the table each minute, by the
+// first frame of that minute. The labels of a forgotten series are never written over: whoever has
+// been given them may keep them.
+//
+// # Who gets what
+//
+// A sample, histogram or exemplar goes to all replicas of its series' shard, those that fill
+// included. Metadata of a metric goes to the replicas of the shard of the label set
+// {__name__="metric"}: as many copies as everything else has, spread like it, acknowledged like it, and
+// found by whoever asks each shard once. To all nodes would cost each write a message to each node.
+//
+// A frame of which all series have the same replicas, as always with as many nodes as replicas, is
+// passed on as it is. Else a first pass over the references finds each sample's group of
+// shards (see quorum), and a second one deals the columns out.
+//
+// # Waiting
+//
+// Peers are handed their parts first, and the own node is called then, by the caller's goroutine,
+// without a copy: its answer is always waited for. A node that fails, be it the own one with a full
+// disk, is a replica that lacks a frame, and no more. The write is done when quorum says so; answers
+// after that are only accounted for. It fails with ingest.StoreUnavailable when there can't be enough
+// or when the context ends before.
+//
+// A sample is rejected when every whole replica rejected it that had answered by then.
+//
+// A frame that was acknowledged and that a replica lacks is told to Options.Missed. What was not
+// acknowledged is not: the sender brings it again, and to keep it would push out what was acknowledged.
+//
+// # Who owns memory
+//
+// The caller's frame, and all views of it, are touched only until Append returns. The account of a
+// write (the dealt columns, the list of nodes) is held by Append and by each Sender that has not
+// called done, and used again when the last of them lets go. Before Append returns it copies what
+// outstanding nodes may still miss out of the caller's frame, if there is a Missed to tell.
+//
+// All methods may be called concurrently. Locks are taken in this order: stripe, free list, page; a
+// write's lock is never held with another.
+package router

@@ -1,0 +1,261 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/barograph-db/barograph/ingest"
+	"github.com/barograph-db/barograph/ingest/quorum"
+	"github.com/barograph-db/barograph/storage/frame"
+)
+
+// write is the account of one Append. It belongs to its holders: Append, and each Sender that has not
+// called done. The last one to let go puts it back.
+type write struct {
+	router  *Router
+	routes  *routes
+	frame   *frame.Frame // the caller's
+	epoch   uint32       // the current one
+	holders atomic.Int32
+	wake    chan struct{} // told once when it is no longer pending
+
+	deal    deal
+	own     own
+	targets []*target
+	byNode  []*target // nil: it gets nothing
+	spare   []*target
+
+	mu struct {
+		sync.Mutex
+		state quorum.State // Begun and used before anyone else has the write.
+		// closed says that Append has seen all that it will. What it saw of targets does not change
+		// any more; their frames are no views of the caller's, if missed says that they may be needed.
+		closed bool
+		missed bool
+	}
+}
+
+// target is a node and what it is to get.
+type target struct {
+	write *write
+	node  uint16
+	done  func([]frame.Rejected, error) // made once, for all writes
+
+	frame      frame.Frame // of router refs
+	floats     int
+	histograms []frame.Histogram // memory for those of frame
+	exemplars  []frame.Exemplar
+	metadata   []frame.Metadata
+
+	// Under the write's lock until that is closed.
+	answered bool
+	rejected []frame.Rejected
+	err      error
+}
+
+func newWrite(r *Router) *write { return &write{router: r, wake: make(chan struct{}, 1)} }
+
+func (w *write) begin(routes *routes, f *frame.Frame, now uint32) {
+	w.routes, w.frame, w.epoch = routes, f, now
+	w.holders.Store(1)
+	w.mu.closed, w.mu.missed = false, false
+	w.mu.state.Begin(routes.table)
+	if n := len(routes.table.Placement().Nodes); len(w.byNode) < n {
+		w.byNode = make([]*target, n)
+	}
+}
+
+// target of a node, which is made if need be.
+func (w *write) target(node uint16) *target {
+	if t := w.byNode[node]; t != nil {
+		return t
+	}
+	var t *target
+	if last := len(w.spare) - 1; last >= 0 {
+		t = w.spare[last]
+		w.spare = w.spare[:last]
+	} else {
+		t = &target{write: w}
+		t.done = func(rejected []frame.Rejected, err error) {
+			t.write.answer(t, rejected, err)
+			t.write.release()
+		}
+	}
+	t.node = node
+	w.targets, w.byNode[node] = append(w.targets, t), t
+	return t
+}
+
+// send hands the other nodes their parts.
+func (w *write) send() {
+	nodes := w.routes.table.Placement().Nodes
+	for _, t := range w.targets {
+		if int(t.node) == w.routes.self {
+			continue
+		}
+		w.router.metrics.remote.sent(&t.frame)
+		sender, ok := w.router.opts.Reach(nodes[t.node].ID)
+		if !ok {
+			w.answer(t, nil, errUnreachable)
+			continue
+		}
+		w.holders.Add(1)
+		if err := sender.Send(&t.frame, w.router.labels, t.done); err != nil {
+			w.answer(t, nil, err)
+			w.holders.Add(-1) // Append holds it still.
+		}
+	}
+}
+
+// sendOwn gives this node its part.
+func (w *write) sendOwn(ctx context.Context) {
+	if w.routes.self < 0 || w.byNode[w.routes.self] == nil {
+		return
+	}
+	t := w.byNode[w.routes.self]
+	w.router.metrics.local.sent(&t.frame)
+	rejected, err := w.own.append(ctx, w.router, &t.frame)
+	w.answer(t, rejected, err)
+}
+
+// answer takes what a node says. It wakes Append when that decides.
+func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
+	m := &w.router.metrics.remote
+	if int(t.node) == w.routes.self {
+		m = &w.router.metrics.local
+	}
+	if err != nil {
+		m.failures.Inc()
+	}
+	if w.note(t, rejected, err) {
+		w.router.missed(w, t)
+	}
+}
+
+// note writes an answer down. It reports whether it came late, with a miss to be told.
+func (w *write) note(t *target, rejected []frame.Rejected, err error) (missed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.closed {
+		return w.mu.missed && err != nil
+	}
+	t.answered, t.rejected, t.err = true, rejected, err
+	answer := w.mu.state.Ack
+	if err != nil {
+		answer = w.mu.state.Fail
+	}
+	if answer(t.node) != quorum.Pending {
+		select {
+		case w.wake <- struct{}{}:
+		default: // It has been told.
+		}
+	}
+	return false
+}
+
+// wait returns when the outcome is known or ctx ends.
+func (w *write) wait(ctx context.Context) {
+	w.mu.Lock()
+	outcome := w.mu.state.Outcome()
+	w.mu.Unlock()
+	if outcome != quorum.Pending {
+		return
+	}
+	began := time.Now()
+	select {
+	case <-w.wake:
+	case <-ctx.Done():
+	}
+	w.router.metrics.wait.Observe(time.Since(began).Seconds())
+}
+
+// finish closes the account and says what came of the write. The caller's frame is not looked at after it.
+func (w *write) finish(ctx context.Context) ([]frame.Rejected, error) {
+	outcome := w.close()
+	if outcome != quorum.Done {
+		return nil, w.refuse(ctx, outcome)
+	}
+	w.router.metrics.done.Inc()
+	for _, t := range w.targets {
+		if t.answered && t.err != nil {
+			w.router.missed(w, t)
+		}
+	}
+	return w.rejected(), nil
+}
+
+// close makes all answers from now on late ones.
+func (w *write) close() quorum.Outcome {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	outcome := w.mu.state.Outcome()
+	w.mu.closed, w.mu.missed = true, outcome == quorum.Done
+	if w.mu.missed && w.router.opts.Missed != nil {
+		w.detach()
+	}
+	return outcome
+}
+
+// refuse counts a write that was not acknowledged, and says why it was not.
+func (w *write) refuse(ctx context.Context, outcome quorum.Outcome) error {
+	e := &QuorumError{Why: w.mu.state.Why()}
+	if outcome == quorum.Pending {
+		w.router.metrics.canceled.Inc()
+		e.Err = context.Cause(ctx)
+	} else {
+		w.router.metrics.impossible.Inc()
+	}
+	nodes := w.routes.table.Placement().Nodes
+	for _, t := range w.targets {
+		if t.answered && t.err != nil {
+			e.Failures = append(e.Failures, Failure{Node: nodes[t.node].ID, Name: w.routes.table.Name(t.node), Err: t.err})
+		}
+	}
+	return &ingest.Error{Reason: ingest.StoreUnavailable, Err: e}
+}
+
+// missed tells of a frame that was acknowledged and that a node lacks.
+func (r *Router) missed(w *write, t *target) {
+	r.metrics.missed.Inc()
+	if r.opts.Missed != nil {
+		f := &t.frame
+		f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
+		r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.labels)
+	}
+}
+
+// release lets go of the write.
+func (w *write) release() {
+	if w.holders.Add(-1) > 0 {
+		return
+	}
+	select {
+	case <-w.wake:
+	default:
+	}
+	for _, t := range w.targets {
+		w.byNode[t.node] = nil
+		t.clear()
+	}
+	w.spare, w.targets = append(w.spare, w.targets...), w.targets[:0]
+	w.frame, w.routes = nil, nil
+	w.own.clear()
+	if w.deal.small() && cap(w.own.frame.Refs) <= maxPooled {
+		w.router.writes.Put(w)
+	}
+}
+
+// clear lets go of what others own.
+func (t *target) clear() {
+	clear(t.histograms)
+	clear(t.exemplars)
+	clear(t.metadata)
+	t.histograms, t.exemplars, t.metadata = t.histograms[:0], t.exemplars[:0], t.metadata[:0]
+	if cap(t.histograms)+cap(t.exemplars)+cap(t.metadata) > maxPooledRest {
+		t.histograms, t.exemplars, t.metadata = nil, nil, nil
+	}
+	t.frame, t.floats = frame.Frame{}, 0
+	t.answered, t.rejected, t.err = false, nil, nil
+}
