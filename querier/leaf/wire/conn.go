@@ -8,16 +8,16 @@ import (
 )
 
 // Conn is one request between two nodes, seen from either end. One goroutine sends at a time and one
-// receives. Send waits while the other end is behind.
-// A server's end is closed once its handler has returned, which ends a Recv that waits.
+// receives. Send waits while the other end is behind; the message is the caller's again afterwards.
 type Conn interface {
 	Send(msg []byte) error
-	// Recv appends the next message to dst[:0].
+	// Recv appends the next message to dst[:0]. It returns io.EOF once the handler has ended, in order,
+	// and all that it has sent was received.
 	Recv(dst []byte) ([]byte, error)
 }
 
-// ClientConn is the end that asks. Close ends the request, whatever has been sent; the server's Recv
-// then returns an error. It may be called again.
+// ClientConn is the end that asks. Close ends the request unless it has ended: a Send or Recv that
+// waits, and the handler's context. It may be called again.
 type ClientConn interface {
 	Conn
 	Close()

@@ -10,13 +10,11 @@
 //	  │ Take, then keep              batch   │ a sender that is ahead waits: the stream has a window
 //	  │ ◄────────────────────────────────────┤
 //	  │                       end or failure │
-//	  │ ◄────────────────────────────────────┤
-//	  │ close                                │
-//	  └────────────────────────────────────► │
+//	  │ ◄────────────────────────────────────┘
 //
 // An answer ends with a message that counts what was in it. A stream that ends without one was cut,
-// and is an error whatever came before. Who asked may close the stream at any time; the other end
-// sees it, since nothing else is ever to come from there, and stops.
+// and is an error whatever came before. Who asked may close the stream at any time, which ends the
+// handler's context.
 //
 // A node that can't answer says so with a leaf.Failure: the kind of the error, which the caller gives
 // to its own client, and whether it is worth asking another replica.

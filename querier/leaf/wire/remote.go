@@ -120,6 +120,7 @@ func (a *answer) next(items func() int) ([]byte, error) {
 		return nil, malformed("of kind %d in an answer", kind)
 	}
 	a.done = true
+	_, _ = a.conn.Recv(nil) // The handler returns at once, so that nothing needs to be ended.
 	a.conn.Close()
 	return nil, checkEnd(body, items())
 }

@@ -77,8 +77,6 @@ type call struct {
 type do func(*call, context.Context) (items int, err error)
 
 func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	begin := time.Now()
 	kind, body, err := receive(c, maxRequest, nil)
 	if err == nil && kind != kindRequest {
@@ -87,11 +85,6 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 	if err != nil {
 		return err
 	}
-	go func() {
-		// Nothing else is to come: whatever this returns, nobody waits for the answer any more.
-		_, _ = c.Recv(nil)
-		cancel()
-	}()
 	out := &counted{Conn: c, bytes: s.metrics.sent}
 	send := &sender{conn: out}
 	items, err := s.answer(ctx, method, body, do, send)
@@ -100,15 +93,9 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 	case send.broken != nil:
 		return send.broken
 	case err != nil:
-		err = send.send(kindFailure, appendFailure(nil, s.opts.Limits.Failure(err)))
-	default:
-		err = send.send(kindEnd, appendEnd(nil, items))
+		return send.send(kindFailure, appendFailure(nil, s.opts.Limits.Failure(err)))
 	}
-	if err != nil {
-		return err
-	}
-	<-ctx.Done() // Who asked closes the stream when all of it is there.
-	return nil
+	return send.send(kindEnd, appendEnd(nil, items))
 }
 
 // requestFactor is about what a byte of a request takes once it is decoded and compiled.
