@@ -4,8 +4,8 @@
 //
 //	select {__name__="up"} from 2026-01-02T03:00:00Z to 2026-01-02T04:00:00Z at epoch 7
 //	  node a: shards 0-127 of 256
-//	  node b: shards 128-254 of 256
 //	  node a: shards 255 of 256 from 2026-01-02T03:00:00Z to 2026-01-02T03:29:59.999Z
+//	  node b: shards 128-254 of 256
 //	  node b: shards 255 of 256 from 2026-01-02T03:30:00Z to 2026-01-02T04:00:00Z, merged
 //	  node c: shards 255 of 256 from 2026-01-02T03:30:00Z to 2026-01-02T04:00:00Z, merged
 //

@@ -83,9 +83,12 @@ func (y *layer) shard(s series.Shard) {
 	}
 	// enough replicas have a sample that a quorum has acknowledged among them.
 	enough := len(whole) - y.placement.Quorum(s) + 1
-	if len(all) == 0 {
+	switch {
+	case len(all) == 0:
 		y.miss(s, y.mint, y.maxt, "no replica can be reached")
 		return
+	case len(all) == 1 && enough == 1: // What it lacks was never acknowledged.
+		all[0].gaps = nil
 	}
 	last := -1
 	for _, t := range y.cut(all) {
