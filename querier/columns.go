@@ -200,7 +200,7 @@ func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params, name
 	}
 	sel := series.Selector{Matchers: ms, Take: read.take}
 	sel.Mint, sel.Maxt = x.Times(p.Grid, p.Lookback)
-	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, e.view), sel)
+	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, e.view()), sel)
 	if err != nil {
 		return nil, e.storageError(err)
 	}

@@ -24,12 +24,13 @@ type Engine struct {
 	opts    Options
 	promql  *promql.Engine
 	parser  parser.Parser
-	view    plan.View
+	view    func() plan.View
 	fanout  *fanout.Fanout
 	local   *leaf.Leaf
 	memory  pool
 	gate    *gate // of queries
 	lookups *gate // of all else that reads
+	served  *gate // of what other nodes ask
 	watch   *watch
 	active  *activeFile
 	metrics *metrics
@@ -37,10 +38,7 @@ type Engine struct {
 
 var _ promql.QueryEngine = (*Engine)(nil)
 
-// self is the name of the only node there is.
-const self plan.Node = "self"
-
-// New returns an Engine over the node's own store. It reads and rewrites Options.ActiveQueries and
+// New returns an Engine over the node's own store and, if Options.Cluster is set, those of others. It reads and rewrites Options.ActiveQueries and
 // logs what it finds there.
 func New(store leaf.Store, opts Options) (*Engine, error) {
 	opts.EnsureDefaults()
@@ -49,7 +47,7 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts:  opts,
-		view:  plan.Single(self),
+		view:  opts.view(),
 		local: leaf.New(store),
 		parser: parser.NewParser(parser.Options{
 			EnableExperimentalFunctions: opts.has(featureFunctions),
@@ -62,7 +60,8 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 	e.watch = newWatch(opts.MaxMemory, e.metrics)
 	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.lookups = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
-	e.fanout = &fanout.Fanout{Reach: func(plan.Node) (leaf.Store, error) { return e.local, nil }}
+	e.served = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
+	e.fanout = fanout.New(fanout.Options{Reach: e.reach, Registerer: opts.Registerer})
 	e.promql = promql.NewEngine(promql.EngineOpts{
 		Logger:                   opts.Logger,
 		MaxSamples:               opts.MaxSamples,
@@ -87,6 +86,14 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 			"query", s.text, "started", s.started, "crashes", s.crashes)
 	}
 	return e, nil
+}
+
+// reach returns the way to a node: this one is a call away.
+func (e *Engine) reach(n plan.Node) (leaf.Node, error) {
+	if e.opts.Cluster.Reach == nil || n.ID == e.opts.Cluster.Self {
+		return e.local, nil
+	}
+	return e.opts.Cluster.Reach(n)
 }
 
 // Close forgets the queries that are running; there should be none.
@@ -302,9 +309,9 @@ func (e *Engine) Queryable() promstorage.SampleAndChunkQueryable { return &query
 
 // Exemplars returns the exemplars of series that match all matchers of any of the sets.
 func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
-	found, err := e.local.Exemplars(ctx, mint, maxt, ms...)
+	found, err := e.fanout.Exemplars(ctx, plan.Make(plan.Query{Mint: mint, Maxt: maxt}, e.view()), ms...)
 	if err != nil {
-		return nil, fmt.Errorf("select exemplars: %w", err)
+		return nil, e.storageError(fmt.Errorf("select exemplars: %w", err))
 	}
 	const exemplarBytes = 64
 	bytes := int64(0)
@@ -318,4 +325,7 @@ func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*label
 }
 
 // Metadata returns what is known of each metric family.
-func (e *Engine) Metadata(ctx context.Context) []frame.Metadata { return e.local.Metadata(ctx) }
+func (e *Engine) Metadata(ctx context.Context) ([]frame.Metadata, error) {
+	found, err := e.fanout.Metadata(ctx, e.view())
+	return found, e.storageError(err)
+}

@@ -6,10 +6,13 @@ import (
 	"fmt"
 
 	"github.com/prometheus/prometheus/promql"
+
+	"github.com/barograph-db/barograph/querier/fanout"
+	"github.com/barograph-db/barograph/querier/leaf"
 )
 
 // Kind says whose fault an error is and what a client may do about it. The HTTP API maps kinds to
-// statuses in one table.
+// statuses in one table. Nodes tell each other kinds: never reuse a number.
 type Kind uint8
 
 // The kinds of errors.
@@ -20,9 +23,10 @@ const (
 	Timeout               // the query took too long
 	Canceled              // the client went away
 	TooMany               // the node has too much to do: try again later
+	Unavailable           // too few nodes have what is asked for: try again later
 )
 
-var kindNames = [...]string{"internal", "bad_data", "execution", "timeout", "canceled", "too_many"}
+var kindNames = [...]string{"internal", "bad_data", "execution", "timeout", "canceled", "too_many", "unavailable"}
 
 // String returns the kind's name as metrics have it.
 func (k Kind) String() string {
@@ -82,10 +86,16 @@ func KindOf(err error) Kind {
 		timeout  promql.ErrQueryTimeout
 		storage  promql.ErrStorage
 		samples  promql.ErrTooManySamples
+		missing  *fanout.MissingError
+		remote   *leaf.Failure
 	)
 	switch {
 	case errors.As(err, &own):
 		return own.Kind
+	case errors.As(err, &missing):
+		return Unavailable
+	case errors.As(err, &remote) && int(remote.Kind) < len(kindNames):
+		return Kind(remote.Kind)
 	case errors.As(err, &canceled), errors.Is(err, context.Canceled):
 		return Canceled
 	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/plan"
 )
 
 // Options of an Engine. The zero value works. A limit of 0 is the default, a negative one is none.
@@ -24,6 +28,9 @@ type Options struct {
 	// SubqueryStep is the step of a subquery that names none, as Prometheus' evaluation_interval.
 	// It is asked for each query, so that a reload may change it. Default 1m.
 	SubqueryStep func() time.Duration
+
+	// Cluster is how other nodes are asked. The zero value is a node that is alone.
+	Cluster Cluster
 
 	// Timeout of a query, the wait for its turn included. Default 2m.
 	Timeout time.Duration
@@ -74,6 +81,24 @@ type Options struct {
 
 	Logger     *slog.Logger          // Default: discards.
 	Registerer prometheus.Registerer // May be nil.
+}
+
+// Cluster is what an Engine must know of other nodes.
+type Cluster struct {
+	Self placement.NodeID
+	// View is asked for each selection. It has this node as Self.
+	View func() plan.View
+	// Reach returns the way to another node; an error when there is none.
+	Reach func(plan.Node) (leaf.Node, error)
+}
+
+// view returns where a selection learns who reads what.
+func (o *Options) view() func() plan.View {
+	if o.Cluster.View != nil {
+		return o.Cluster.View
+	}
+	alone := plan.Single(plan.Node{Name: "self"})
+	return func() plan.View { return alone }
 }
 
 // The names of Prometheus' features that change how queries are parsed or evaluated.
@@ -160,6 +185,7 @@ func (o *Options) Validate() error {
 	check(o.Timeout > 0, "query.timeout must be positive")
 	check(o.MaxConcurrency > 0, "query.max_concurrency must be positive")
 	check(o.MaxConcurrency <= maxSlots, "query.max_concurrency must be at most 4096")
+	check((o.Cluster.View == nil) == (o.Cluster.Reach == nil), "the engine's cluster must have a view and a way to reach nodes")
 	check(o.MaxQueued >= 0, "query.max_queued must not be negative")
 	return errors.Join(errs...)
 }

@@ -113,7 +113,7 @@ func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage
 		opts.Hold = func(s chunk.Series) error { return q.hold(s, hints, ms, name) }
 		return set, opts, nil
 	}
-	p := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, q.engine.view)
+	p := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, q.engine.view())
 	sets, err := q.engine.fanout.Select(ctx, p, sel)
 	if err != nil {
 		return nil, opts, q.engine.storageError(err)
@@ -201,7 +201,7 @@ func (q *labelQuerier) labelPlan(hints *promstorage.LabelHints, ms []*labels.Mat
 	if hints != nil {
 		sel.Limit = hints.Limit
 	}
-	return plan.Make(plan.Query{Matchers: ms, Mint: q.mint, Maxt: q.maxt}, q.engine.view), sel
+	return plan.Make(plan.Query{Matchers: ms, Mint: q.mint, Maxt: q.maxt}, q.engine.view()), sel
 }
 
 func (q *labelQuerier) limit(list []string, hints *promstorage.LabelHints) []string {

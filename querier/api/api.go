@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/barograph-db/barograph/querier"
 )
 
 // API answers Prometheus' HTTP API. Its handlers are reached through Routes or Register.
@@ -140,8 +142,27 @@ func (a *API) envelope(e endpoint) http.Handler {
 	})
 }
 
-// handle calls the handler, in its turn if it reads.
+// handle calls the handler. With partial_response it may answer without what no node has, and the
+// answer says so.
 func (a *API) handle(e endpoint, r request) (answer, error) {
+	partial, err := r.boolean("partial_response")
+	switch {
+	case err != nil:
+		return answer{}, err
+	case !partial:
+		return a.inTurn(e, r)
+	}
+	ctx, missing := querier.AllowPartial(r.Context())
+	r.Request = r.WithContext(ctx)
+	ans, err := a.inTurn(e, r)
+	for _, m := range missing() {
+		ans.warnings.Add(m)
+	}
+	return ans, err
+}
+
+// inTurn calls the handler, in its turn if it reads.
+func (a *API) inTurn(e endpoint, r request) (answer, error) {
 	if e.flags&reads == 0 {
 		return e.handle(a, r)
 	}

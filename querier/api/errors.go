@@ -88,6 +88,8 @@ func classify(err error) kind {
 		return canceled
 	case querier.TooMany:
 		return tooMany
+	case querier.Unavailable:
+		return unavailable
 	default:
 		return internal
 	}

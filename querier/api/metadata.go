@@ -30,7 +30,11 @@ func (a *API) metadata(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	all := slices.Clone(a.opts.Engine.Metadata(r.Context()))
+	known, err := a.opts.Engine.Metadata(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	all := slices.Clone(known)
 	if a.opts.Targets.Active != nil {
 		for _, t := range a.opts.Targets.Active() {
 			all = append(all, t.metadata()...)

@@ -30,7 +30,7 @@ type Engine interface {
 
 	Queryable() promstorage.SampleAndChunkQueryable
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
-	Metadata(ctx context.Context) []frame.Metadata
+	Metadata(ctx context.Context) ([]frame.Metadata, error)
 }
 
 // Options of an API. Engine is needed; all else may be left out.

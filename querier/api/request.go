@@ -103,6 +103,19 @@ func (r request) number(name string, missing int) (int, error) {
 	return n, nil
 }
 
+// boolean is a parameter that is true or false; it is false when not given.
+func (r request) boolean(name string) (bool, error) {
+	s := r.value(name)
+	if s == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, badParam(name, fmt.Errorf("cannot parse %q as true or false", s))
+	}
+	return b, nil
+}
+
 // time is a time parameter; missing is what it is when not given.
 func (r request) time(name string, missing time.Time) (time.Time, error) {
 	s := r.value(name)

@@ -1,117 +1,216 @@
 package fanout
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
-// maxAtOnce is how many nodes are asked at a time. Asking is waiting, so it is not bound to cores.
+// maxAtOnce is how many nodes one question is put to at a time. Asking is waiting, so it is not bound
+// to cores.
 const maxAtOnce = 32
 
-// Fanout asks nodes.
+// Fanout asks nodes. It may be used concurrently.
 type Fanout struct {
-	// Reach returns a way to ask the node; an error when there is none.
-	Reach func(plan.Node) (leaf.Store, error)
+	opts    Options
+	metrics *metrics
+	delays  *delays
 }
 
-// Outcome is what became of one part of a plan.
-type Outcome[T any] struct {
-	Part  plan.Part
-	Value T
-	Err   error
+// New returns a Fanout.
+func New(opts Options) *Fanout {
+	opts.EnsureDefaults()
+	return &Fanout{opts: opts, metrics: newMetrics(opts.Registerer), delays: newDelays(opts.MinHedge, opts.MaxHedge)}
 }
 
 // Select runs the plan; sel's times and shards are replaced by those of each part. There is one set
 // for each part, and the caller closes them all.
 func (f *Fanout) Select(ctx context.Context, p plan.Plan, sel series.Selector) ([]chunk.SeriesSet, error) {
-	out := each(ctx, f, p, sel, func(ctx context.Context, s leaf.Store, sel series.Selector) (chunk.SeriesSet, error) {
-		return s.Select(ctx, sel)
-	})
-	sets, err := settle(out)
+	do := func(ctx context.Context, n leaf.Node, sel series.Selector) (chunk.SeriesSet, error) {
+		return n.Select(ctx, sel)
+	}
+	if p.Alone() {
+		return alone(ctx, f, &p, sel, do)
+	}
+	a := &asking[chunk.SeriesSet]{
+		fanout: f, plan: &p, sel: sel, method: forSeries, do: do,
+		mark: func(s chunk.SeriesSet, n plan.Node) chunk.SeriesSet { return nodeSet{s, n} },
+		drop: func(s chunk.SeriesSet) { _ = s.Close() }, // The error that counts is another.
+	}
+	out, err := a.all(ctx)
 	if err != nil {
-		// Nobody may be given a part of the answer.
-		for _, o := range out {
-			if o.Err == nil {
-				_ = o.Value.Close() // The error that counts is the one being returned.
-			}
-		}
 		return nil, err
+	}
+	sets := make([]chunk.SeriesSet, 0, len(out))
+	for _, o := range out {
+		sets = append(sets, newPartSet(ctx, a, o))
 	}
 	return sets, nil
 }
 
 // LabelNames runs the plan for label names; the result is sorted.
 func (f *Fanout) LabelNames(ctx context.Context, p plan.Plan, sel series.Selector) ([]string, error) {
-	return union(settle(each(ctx, f, p, sel, func(ctx context.Context, s leaf.Store, sel series.Selector) ([]string, error) {
-		return s.LabelNames(ctx, sel)
-	})))
+	return union(lists(ctx, f, &p, sel, forNames, func(ctx context.Context, n leaf.Node, sel series.Selector) ([]string, error) {
+		return n.LabelNames(ctx, sel)
+	}))
 }
 
 // LabelValues runs the plan for the values of one label; the result is sorted.
 func (f *Fanout) LabelValues(ctx context.Context, p plan.Plan, name string, sel series.Selector) ([]string, error) {
-	return union(settle(each(ctx, f, p, sel, func(ctx context.Context, s leaf.Store, sel series.Selector) ([]string, error) {
-		return s.LabelValues(ctx, name, sel)
-	})))
+	return union(lists(ctx, f, &p, sel, forValues, func(ctx context.Context, n leaf.Node, sel series.Selector) ([]string, error) {
+		return n.LabelValues(ctx, name, sel)
+	}))
 }
 
-type ask[T any] func(context.Context, leaf.Store, series.Selector) (T, error)
-
-// each asks for every part and returns the outcomes in the order of the parts.
-func each[T any](ctx context.Context, f *Fanout, p plan.Plan, sel series.Selector, do ask[T]) []Outcome[T] {
-	out := make([]Outcome[T], len(p.Parts))
-	one := func(ctx context.Context, i int) {
-		o := &out[i]
-		o.Part = p.Parts[i]
-		store, err := f.Reach(o.Part.Node)
-		if err != nil {
-			o.Err = err
-			return
-		}
-		s := sel
-		s.Mint, s.Maxt, s.Shards = o.Part.Mint, o.Part.Maxt, o.Part.Shards
-		o.Value, o.Err = do(ctx, store, s)
-	}
-	if len(out) == 1 {
-		one(ctx, 0)
-		return out
-	}
-	var g errgroup.Group
-	g.SetLimit(maxAtOnce)
-	for i := range out {
-		g.Go(func() error {
-			one(ctx, i)
-			return nil
+// Exemplars runs the plan for the exemplars of series that match all matchers of any of the sets.
+func (f *Fanout) Exemplars(ctx context.Context, p plan.Plan, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+	all, err := lists(ctx, f, &p, series.Selector{}, forExemplars,
+		func(ctx context.Context, n leaf.Node, sel series.Selector) ([]frame.ExemplarSeries, error) {
+			found, err := n.Exemplars(ctx, sel.Mint, sel.Maxt, ms...)
+			if err != nil || sel.Shards == nil {
+				return found, err
+			}
+			return slices.DeleteFunc(found, func(s frame.ExemplarSeries) bool { return !sel.Shards.Has(s.Labels.Fingerprint()) }), nil
 		})
+	if err != nil || len(all) == 0 {
+		return nil, err
 	}
-	_ = g.Wait() // The errors are in the outcomes.
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	return joinExemplars(slices.Concat(all...)), nil
+}
+
+// joinExemplars sorts series by their labels and gives each all exemplars once, by time.
+func joinExemplars(all []frame.ExemplarSeries) []frame.ExemplarSeries {
+	slices.SortStableFunc(all, func(a, b frame.ExemplarSeries) int { return series.CompareBytes(a.Labels, b.Labels) })
+	out := all[:0]
+	for _, s := range all {
+		n := len(out)
+		if n == 0 || !bytes.Equal(out[n-1].Labels, s.Labels) {
+			out = append(out, s)
+			continue
+		}
+		both := slices.Concat(out[n-1].Exemplars, s.Exemplars)
+		slices.SortFunc(both, compareExemplars)
+		out[n-1].Exemplars = slices.CompactFunc(both, func(a, b frame.Exemplar) bool { return compareExemplars(a, b) == 0 })
+	}
 	return out
 }
 
-// settle decides what the outcomes are together: all values, or an error that says which shards
-// are missing and why.
-func settle[T any](out []Outcome[T]) ([]T, error) {
-	values := make([]T, 0, len(out))
-	var missing []error
+func compareExemplars(a, b frame.Exemplar) int {
+	return cmp.Or(cmp.Compare(a.T, b.T), cmp.Compare(math.Float64bits(a.V), math.Float64bits(b.V)),
+		series.CompareBytes(a.Labels, b.Labels))
+}
+
+// Metadata asks all nodes of the view for what they know of metric families. It is no data: nodes that
+// don't answer are left out if any does.
+func (f *Fanout) Metadata(ctx context.Context, v plan.View) ([]frame.Metadata, error) {
+	nodes := v.Nodes()
+	found, errs := make([][]frame.Metadata, len(nodes)), make([]error, len(nodes))
+	var all sync.WaitGroup
+	slots := make(chan struct{}, maxAtOnce)
+	for i, n := range nodes {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			var node leaf.Node
+			if node, errs[i] = f.opts.Reach(n); errs[i] == nil {
+				found[i], errs[i] = node.Metadata(ctx)
+			}
+		})
+	}
+	all.Wait()
+	if !slices.Contains(errs, nil) {
+		return nil, errors.Join(errs...)
+	}
+	if len(nodes) == 1 {
+		return found[0], nil
+	}
+	seen := map[frame.Metadata]bool{}
+	return slices.DeleteFunc(slices.Concat(found...), func(m frame.Metadata) bool {
+		again := seen[m]
+		seen[m] = true
+		return again
+	}), nil
+}
+
+// question is what a node is asked; the selector has the times and shards of a part.
+type question[T any] func(context.Context, leaf.Node, series.Selector) (T, error)
+
+// alone asks the only node there is.
+func alone[T any](ctx context.Context, f *Fanout, p *plan.Plan, sel series.Selector, do question[T]) ([]T, error) {
+	if len(p.Parts) == 0 {
+		return nil, nil
+	}
+	part := &p.Parts[0]
+	node, err := f.opts.Reach(part.Node)
+	if err != nil {
+		return nil, err
+	}
+	sel.Mint, sel.Maxt, sel.Shards = part.Mint, part.Maxt, part.Shards
+	value, err := do(ctx, node, sel)
+	if err != nil {
+		return nil, err
+	}
+	return []T{value}, nil
+}
+
+// lists asks for what is in memory once it is there.
+func lists[T any](ctx context.Context, f *Fanout, p *plan.Plan, sel series.Selector, m method, do question[[]T]) ([][]T, error) {
+	if p.Alone() {
+		return alone(ctx, f, p, sel, do)
+	}
+	a := &asking[[]T]{fanout: f, plan: p, sel: sel, method: m, do: do, drop: func([]T) {}}
+	out, err := a.all(ctx)
+	var all [][]T
 	for _, o := range out {
+		o.try.end()
+		all = append(all, o.Values...)
+	}
+	return all, err
+}
+
+// settle decides what the outcomes are together: those that have an answer, or an error that says
+// what is missing and why.
+func settle[T any](ctx context.Context, out []Outcome[T]) ([]Outcome[T], error) {
+	allowed := missingOf(ctx)
+	missing := &MissingError{}
+	var others []error
+	answered := out[:0:0]
+	for _, o := range out {
+		var lacks *MissingError
 		switch {
+		case o.Err == nil && o.try == nil: // Nobody has it, which is allowed.
 		case o.Err == nil:
-			values = append(values, o.Value)
-		case len(out) == 1:
-			return nil, o.Err // There is no doubt who it was.
-		default:
-			missing = append(missing, fmt.Errorf("%s: %w", o.Part, o.Err))
+			answered = append(answered, o)
+		case !errors.As(o.Err, &lacks):
+			others = append(others, fmt.Errorf("%s: %w", o.Part, o.Err))
+		case !allowed.accept(o.Err):
+			missing.Missing = append(missing.Missing, lacks.Missing...)
+			missing.Err = errors.Join(missing.Err, lacks.Err)
 		}
 	}
-	return values, errors.Join(missing...)
+	switch {
+	case len(others) > 0:
+		return answered, errors.Join(others...)
+	case len(missing.Missing) > 0:
+		return answered, missing
+	}
+	return answered, nil
 }
 
 // union joins sorted lists.

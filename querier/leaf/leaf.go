@@ -21,6 +21,15 @@ type Store interface {
 	Metadata(ctx context.Context) []frame.Metadata
 }
 
+// Node is what can be asked: a Store that may be out of reach.
+type Node interface {
+	Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error)
+	LabelNames(ctx context.Context, sel series.Selector) ([]string, error)
+	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
+	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
+	Metadata(ctx context.Context) ([]frame.Metadata, error)
+}
+
 // Leaf answers from a Store, until the context ends.
 type Leaf struct{ store Store }
 
@@ -64,7 +73,12 @@ func (l *Leaf) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.
 }
 
 // Metadata returns what is known of each metric family.
-func (l *Leaf) Metadata(ctx context.Context) []frame.Metadata { return l.store.Metadata(ctx) }
+func (l *Leaf) Metadata(ctx context.Context) ([]frame.Metadata, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.Metadata(ctx), nil
+}
 
 // bounded makes Take fail once the context has ended, so that loops which ask for nothing else
 // stop as well. Those that ask for nothing hold no lock, and let others run: a selection takes long,

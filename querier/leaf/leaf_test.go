@@ -53,7 +53,9 @@ func TestLeaf(t *testing.T) {
 	exemplars, err := l.Exemplars(ctx, 0, 10, m)
 	require.NoError(t, err)
 	require.Len(t, exemplars, 1)
-	require.Len(t, l.Metadata(ctx), 1)
+	metadata, err := l.Metadata(ctx)
+	require.NoError(t, err)
+	require.Len(t, metadata, 1)
 
 	full := errors.New("full")
 	sel.Take = func(int64) error { return full }
@@ -76,5 +78,7 @@ func TestLeaf(t *testing.T) {
 	_, err = l.LabelValues(ctx, "i", sel)
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = l.Exemplars(ctx, 0, 1, m)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = l.Metadata(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -1,34 +1,27 @@
 package plan
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
+	"cmp"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Node names a node.
-type Node string
-
-// View is the placement as the planner sees it: for each node the shards to read from it. The
-// nodes' shards are disjoint.
-type View struct {
-	Epoch uint64
-	Nodes []Owner
+type Node struct {
+	ID   placement.NodeID
+	Name string
 }
 
-// Owner is a node and the shards it answers for; nil is all of them.
-type Owner struct {
-	Node   Node
-	Shards *series.ShardSet
+// String is the node's name, or its ID if it has none.
+func (n Node) String() string {
+	if n.Name == "" {
+		return n.ID.String()
+	}
+	return n.Name
 }
-
-// Single is the view of a node that is alone.
-func Single(node Node) View { return View{Nodes: []Owner{{Node: node}}} }
 
 // Query is what is to be read.
 type Query struct {
@@ -37,11 +30,17 @@ type Query struct {
 	Mint, Maxt int64
 }
 
-// Plan says who reads what. Parts are disjoint, and together they are the query.
+// Plan says who reads what. Parts and what is missing are together the query.
 type Plan struct {
 	Query
 	Epoch uint64
+	// Self is the node that makes the plan.
+	Self  Node
 	Parts []Part
+	// Missing is what can't be read in whole.
+	Missing []Missing
+
+	layout *layout
 }
 
 // Part is what one node reads.
@@ -49,82 +48,57 @@ type Part struct {
 	Node       Node
 	Shards     *series.ShardSet // nil is all of them
 	Mint, Maxt int64
+	// Merged says that others read the same, and only all of them together may have every sample.
+	// Parts that are not merged are disjoint in shards or times.
+	Merged bool
+}
+
+// Missing is a stretch for which there are not enough replicas.
+type Missing struct {
+	Shards     *series.ShardSet
+	Mint, Maxt int64
+	// Why there are not enough.
+	Why string
 }
 
 // Make lays q over the view.
 func Make(q Query, v View) Plan {
-	p := Plan{Query: q, Epoch: v.Epoch}
-	if q.Mint > q.Maxt {
-		return p
-	}
-	for _, o := range v.Nodes {
-		p.Parts = append(p.Parts, Part{Node: o.Node, Shards: o.Shards, Mint: q.Mint, Maxt: q.Maxt})
+	p := Plan{Query: q, Epoch: v.Epoch, Self: v.Self, layout: v.layout}
+	switch {
+	case q.Mint > q.Maxt:
+	case v.layout == nil:
+		p.Parts = []Part{{Node: v.Self, Mint: q.Mint, Maxt: q.Maxt}}
+	default:
+		p.Parts, p.Missing = v.layout.query(q.Mint, q.Maxt)
 	}
 	return p
 }
 
-// String prints the plan as in the package's example.
-func (p Plan) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "select %s from %s to %s at epoch %d\n", Selector(p.Matchers), formatTime(p.Mint), formatTime(p.Maxt), p.Epoch)
-	for _, part := range p.Parts {
-		b.WriteString("  " + part.String())
-		if part.Mint != p.Mint || part.Maxt != p.Maxt {
-			fmt.Fprintf(&b, " from %s to %s", formatTime(part.Mint), formatTime(part.Maxt))
-		}
-		b.WriteByte('\n')
+// Alone reports whether there is no node but this one.
+func (p *Plan) Alone() bool { return p.layout == nil }
+
+// Instead lays a part of the plan over nodes other than these. What it returns has as many samples as
+// the part unless something is missing.
+func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {
+	if p.layout == nil {
+		return nil, []Missing{{Shards: part.Shards, Mint: part.Mint, Maxt: part.Maxt, Why: "there is no other node"}}
 	}
-	if len(p.Parts) == 0 {
-		b.WriteString("  nothing to read\n")
-	}
-	return b.String()
+	return p.layout.lay(part.Mint, part.Maxt, part.Shards, without)
 }
 
-// Selector prints matchers as {a="b", c=~"d"}.
-func Selector(ms []*labels.Matcher) string {
-	var b strings.Builder
-	b.WriteByte('{')
-	for i, m := range ms {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(m.String())
-	}
-	b.WriteByte('}')
-	return b.String()
+// before orders parts for people: by node, this one first, then by time.
+func (p *Plan) before(a, b Part) int {
+	return cmp.Or(compareNodes(p.Self, a.Node, b.Node), cmp.Compare(a.Mint, b.Mint), cmp.Compare(a.Maxt, b.Maxt))
 }
 
-// String prints whose shards the part is.
-func (p Part) String() string {
-	return fmt.Sprintf("node %s: shards %s", p.Node, formatShards(p.Shards))
-}
-
-func formatTime(t int64) string { return time.UnixMilli(t).UTC().Format("2006-01-02T15:04:05.999Z") }
-
-// formatShards prints runs of shards: 0-3,7 of 16.
-func formatShards(s *series.ShardSet) string {
-	if s == nil {
-		return "all"
+func compareNodes(self, a, b Node) int {
+	switch {
+	case a == b:
+		return 0
+	case a == self:
+		return -1
+	case b == self:
+		return 1
 	}
-	shards := 1 << s.Bits
-	has := func(i int) bool { return i < shards && s.Has(series.Fingerprint(uint64(i)<<(64-s.Bits))) }
-	var runs []string
-	for i := 0; i < shards; i++ {
-		if !has(i) {
-			continue
-		}
-		from := i
-		for has(i + 1) {
-			i++
-		}
-		if from == i {
-			runs = append(runs, strconv.Itoa(from))
-		} else {
-			runs = append(runs, fmt.Sprintf("%d-%d", from, i))
-		}
-	}
-	if len(runs) == 0 {
-		runs = append(runs, "none")
-	}
-	return fmt.Sprintf("%s of %d", strings.Join(runs, ","), shards)
+	return a.ID.Compare(b.ID)
 }

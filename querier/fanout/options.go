@@ -1,0 +1,31 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/plan"
+)
+
+// Options of a Fanout. Reach is needed.
+type Options struct {
+	// Reach returns a way to ask the node; an error when there is none.
+	Reach func(plan.Node) (leaf.Node, error)
+	// MinHedge and MaxHedge bound how long a node may be silent before others are asked beside it.
+	// Defaults 20 ms and 500 ms.
+	MinHedge, MaxHedge time.Duration
+
+	Registerer prometheus.Registerer // May be nil.
+}
+
+// EnsureDefaults sets what is not set.
+func (o *Options) EnsureDefaults() {
+	if o.MinHedge == 0 {
+		o.MinHedge = 20 * time.Millisecond
+	}
+	if o.MaxHedge == 0 {
+		o.MaxHedge = 500 * time.Millisecond
+	}
+}

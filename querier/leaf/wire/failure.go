@@ -1,0 +1,44 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/barograph-db/barograph/querier/leaf"
+)
+
+// maxFailure is how much is told of an error.
+const maxFailure = 4096
+
+const flagElsewhere = 1
+
+func appendFailure(dst []byte, f leaf.Failure) []byte {
+	flags := byte(0)
+	if f.Elsewhere {
+		flags = flagElsewhere
+	}
+	text := f.Text
+	if len(text) > maxFailure {
+		text = strings.ToValidUTF8(text[:maxFailure], "")
+	}
+	return append(append(dst, f.Kind, flags), text...)
+}
+
+// decodeFailure returns a *leaf.Failure, or what is wrong with it.
+func decodeFailure(b []byte) error {
+	if len(b) < 2 || len(b) > 2+maxFailure || b[1] > flagElsewhere {
+		return malformed("failure of %d bytes", len(b))
+	}
+	return &leaf.Failure{Kind: b[0], Elsewhere: b[1] == flagElsewhere, Text: strings.ToValidUTF8(string(b[2:]), "?")}
+}
+
+// checkEnd compares what an end counts with what came.
+func checkEnd(body []byte, items int) error {
+	d := decoder{rest: body}
+	if n := d.uvarint(); d.err == nil && n != uint64(items) {
+		return malformed("%d items, the end counts %d", items, n)
+	}
+	return d.end()
+}
+
+func appendEnd(dst []byte, items int) []byte { return binary.AppendUvarint(dst, uint64(items)) }
