@@ -51,30 +51,24 @@ var edges = []struct{ from, to, why string }{
 	{"ingest/intake", "ingest/limit", "bodies are bounded"},
 	{"ingest/limit", "ingest", "a limit is an Appender"},
 	{"ingest/limit", "storage/frame", "metadata are bounded"},
-<<<<<<< HEAD
 	{"ingest/outbox", "cluster/placement", "peers have IDs"},
 	{"ingest/outbox", "storage/frame", "what is kept is frames"},
 	{"ingest/outbox", "storage/series", "of series"},
-=======
 	{"ingest/quorum", "cluster/placement", "replicas and zones are a placement's"},
 	{"ingest/quorum", "storage/series", "and shards are of series"},
->>>>>>> router
 	{"ingest/remotewrite", "ingest", "a way in makes batches"},
 	{"ingest/remotewrite", "ingest/intake", "of bodies"},
 	{"ingest/remotewrite", "ingest/limit", "within limits"},
 	{"ingest/remotewrite", "storage/frame", "histograms and exemplars are a frame's"},
 	{"ingest/remotewrite", "storage/series", "labels are pairs"},
-<<<<<<< HEAD
 	{"ingest/stream", "cluster/placement", "streams come from nodes"},
 	{"ingest/stream", "storage/frame", "they carry frames"},
 	{"ingest/stream", "storage/series", "of series"},
-=======
 	{"ingest/router", "cluster/placement", "it routes by the placement"},
 	{"ingest/router", "ingest", "it is a Store over this node's, and refuses by reasons"},
 	{"ingest/router", "ingest/quorum", "it waits until enough replicas have acknowledged"},
 	{"ingest/router", "storage/frame", "it splits frames"},
 	{"ingest/router", "storage/series", "by the fingerprints of series"},
->>>>>>> router
 	{"ingest/textimport", "ingest", "a way in makes batches"},
 	{"ingest/textimport", "ingest/intake", "of bodies"},
 	{"ingest/textimport", "ingest/limit", "within limits"},
