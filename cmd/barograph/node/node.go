@@ -170,11 +170,24 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 		err = errors.Join(err, dbErr)
 	}()
 
-	stack, err := n.build(db)
+	var others *region
+	if n.cfg.Cluster.Name != "" {
+		if others, err = n.openRegion(db); err != nil {
+			return err
+		}
+	}
+	stack, err := n.build(db, others)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.engine.Close()) }()
+	if others != nil {
+		stopCluster := n.join(ctx, cancel, others, stack)
+		defer func() { err = errors.Join(err, stopCluster()) }()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
 
 	// The node's own metrics first, so that whoever sees it ready finds an answer.
 	var scraping sync.WaitGroup
@@ -200,6 +213,32 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 	scraping.Wait()
 	srv.shutdown()
 	return nil
+}
+
+// join takes part in the cluster, and returns when the node has its place there, or ctx has ended.
+func (n *Node) join(ctx context.Context, fail context.CancelCauseFunc, others *region, s *stack) (stop func() error) {
+	others.serve(s.engine)
+	for _, r := range others.cluster.Routes() {
+		s.routes = append(s.routes, route{r.Pattern, r.Handler})
+	}
+	n.handler.Store(n.mux(append(n.earlyRoutes(), s.routes[len(s.routes)-len(others.cluster.Routes()):]...)))
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		err := others.run(running, func() { close(ready) })
+		if running.Err() == nil {
+			fail(errors.Join(err, errors.New("the node's part in the cluster has ended")))
+		}
+		done <- err
+	}()
+	select {
+	case <-ready:
+	case <-ctx.Done():
+	}
+	return func() error {
+		end()
+		return <-done
+	}
 }
 
 func (n *Node) setPhase(p phase) {
@@ -252,9 +291,13 @@ type stack struct {
 }
 
 // build puts the write path and the query path together.
-func (n *Node) build(db *storage.DB) (*stack, error) {
+func (n *Node) build(db *storage.DB, others *region) (*stack, error) {
 	s := &stack{writes: &gate{}}
-	writer, err := ingest.NewWriter(db, ingest.Options{
+	var store ingest.Store = db
+	if others != nil {
+		store = others.store()
+	}
+	writer, err := ingest.NewWriter(store, ingest.Options{
 		MaxFuture:          time.Duration(n.options.Limits.FutureTolerance),
 		Retention:          time.Duration(n.options.Retention.Time),
 		StartTimestampZero: n.feature("created-timestamp-zero-ingestion"),
@@ -272,6 +315,9 @@ func (n *Node) build(db *storage.DB) (*stack, error) {
 	opts.SubqueryStep = func() time.Duration { return time.Duration(n.file.Load().Global.EvaluationInterval) }
 	opts.ActiveQueries = filepath.Join(n.cfg.Storage.Path, "active-queries")
 	opts.Logger, opts.Registerer = n.logger, n.registry
+	if others != nil {
+		opts.Cluster = others.querier()
+	}
 	if s.engine, err = querier.New(db, opts); err != nil {
 		return nil, err
 	}
