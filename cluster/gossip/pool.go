@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/cluster/placement"
 )
@@ -35,6 +36,7 @@ type Pool struct {
 	metrics *metrics
 	changed chan struct{}
 	rivals  chan struct{} // A rival was heard of.
+	bulky   chan struct{} // There are facts to be relayed.
 	queue   memberlist.TransmitLimitedQueue
 	alive   atomic.Int64 // Members that live: read by queue under its lock, where p.mu must not be taken.
 
@@ -51,6 +53,7 @@ type Pool struct {
 		members map[placement.NodeID]Member
 		facts   *facts
 		rivals  map[netip.AddrPort]rival
+		bulky   map[factKey]Fact // To be relayed over streams.
 		self    netip.AddrPort
 		leaving bool
 	}
@@ -64,7 +67,7 @@ func New(opts Options) (*Pool, error) {
 	}
 	p := &Pool{
 		opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer),
-		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1), bulky: make(chan struct{}, 1),
 		meta: metadata{
 			protocol: opts.Protocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
 			name: opts.Name, zone: opts.Zone, region: opts.Region, software: opts.Software,
@@ -88,6 +91,7 @@ func New(opts Options) (*Pool, error) {
 	p.mu.members = map[placement.NodeID]Member{}
 	p.mu.facts = newFacts(opts.Node)
 	p.mu.rivals = map[netip.AddrPort]rival{}
+	p.mu.bulky = map[factKey]Fact{}
 	return p, nil
 }
 
@@ -103,10 +107,16 @@ func (p *Pool) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gossip at %v: %w", t.self, err)
 	}
-	defer p.stop(list)
-	defer context.AfterFunc(ctx, func() { p.stop(list) })()
 	p.log.Info("gossip runs", "cluster", p.opts.Cluster, "node", p.opts.Node.String(), "address", t.self)
-	return p.keepJoining(ctx, list)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.keepJoining(ctx, list) })
+	g.Go(func() error { return p.relay(ctx, list) })
+	g.Go(func() error {
+		<-ctx.Done()
+		p.stop(list) // It ends the calls that the others wait for.
+		return nil
+	})
+	return g.Wait()
 }
 
 // setSelf fixes where the others reach this node, and since when it is there.

@@ -74,10 +74,13 @@ func (p *Pool) takeFacts(message []byte) {
 	}
 }
 
-// tell queues a fact for the next packets, if one takes it. Exchanges of states carry all.
+// tell queues a fact for the next packets or, if none takes it, for streams to some members.
+// Exchanges of states carry all.
 func (p *Pool) tell(f Fact) {
 	if b := encodeFact(&f); len(b) <= maxPacketFact {
 		p.queue.QueueBroadcast(broadcast{name: string(f.Node[:]) + f.Key, message: b})
+	} else {
+		p.enqueue(f)
 	}
 }
 
