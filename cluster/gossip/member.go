@@ -44,8 +44,7 @@ type Member struct {
 	Protocol                     uint8
 	State                        State
 	Since                        time.Time // When this node learned of its state.
-
-	started uint64 // As in the metadata: which life of the node it is.
+	Started                      time.Time // When its process began, by its own clock.
 }
 
 // Bounds of members.
@@ -68,7 +67,7 @@ func parseMember(n *memberlist.Node) (Member, error) {
 	return Member{
 		ID: id, Name: meta.name, Zone: meta.zone, Region: meta.region, Software: meta.software,
 		RPCAddr: meta.rpcAddr, GossipAddr: addrOf(n).String(),
-		Weight: meta.weight, Protocol: meta.protocol, started: meta.started,
+		Weight: meta.weight, Protocol: meta.protocol, Started: time.UnixMilli(int64(meta.started)),
 	}, nil
 }
 
@@ -129,11 +128,11 @@ func (p *Pool) putMemberLocked(m Member) {
 // messages and facts arrive is any.
 const leavingKey = "gossip/leaving"
 
-func leavingValue(started uint64) string { return strconv.FormatUint(started, 10) }
+func leavingValue(started time.Time) string { return strconv.FormatInt(started.UnixMilli(), 10) }
 
 func (p *Pool) hasLeftLocked(m Member) bool {
 	f, ok := p.mu.facts.get(m.ID, leavingKey)
-	return ok && string(f.Value) == leavingValue(m.started)
+	return ok && string(f.Value) == leavingValue(m.Started)
 }
 
 // admit refuses nodes that are none of ours or too many.

@@ -184,7 +184,7 @@ func (p *Pool) Leave(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.mu.leaving = true
-	started := p.meta.started
+	started := time.UnixMilli(int64(p.meta.started))
 	p.mu.Unlock()
 	if err := p.publish(leavingKey, []byte(leavingValue(started))); err != nil {
 		return fmt.Errorf("leave the cluster: %w", err)
