@@ -45,6 +45,13 @@ func (fs *facts) publish(key string, value []byte, now time.Time) (Fact, error) 
 	if err := f.check(); err != nil {
 		return Fact{}, err
 	}
+	if n := fs.byNode[fs.self]; n != nil && key != leavingKey {
+		if last, ok := n.byKey[key]; !ok && len(n.byKey) >= MaxFacts {
+			return Fact{}, errTooManyFacts
+		} else if n.bytes+f.size()-last.size() > MaxFactBytes {
+			return Fact{}, errTooManyFactBytes
+		}
+	}
 	if err := fs.put(f); err != nil {
 		return Fact{}, err
 	}
@@ -84,7 +91,7 @@ func (fs *facts) get(node placement.NodeID, key string) (Fact, bool) {
 	return Fact{}, false
 }
 
-// put keeps a fact, within the node's bounds.
+// put keeps a fact, within the node's bounds and room for one more, that it leaves.
 func (fs *facts) put(f Fact) error {
 	n := fs.byNode[f.Node]
 	if n == nil {
@@ -96,9 +103,9 @@ func (fs *facts) put(f Fact) error {
 		grows -= last.size()
 	}
 	switch {
-	case !ok && len(n.byKey) >= MaxFacts:
+	case !ok && len(n.byKey) > MaxFacts:
 		return errTooManyFacts
-	case n.bytes+grows > MaxFactBytes:
+	case n.bytes+grows > MaxFactBytes+MaxKey:
 		return errTooManyFactBytes
 	}
 	n.byKey[f.Key] = f
@@ -113,6 +120,16 @@ func (fs *facts) forget(node placement.NodeID) {
 	if n := fs.byNode[node]; n != nil {
 		fs.bytes -= n.bytes
 		delete(fs.byNode, node)
+	}
+}
+
+// leave drops the facts of a node that has left, but for the one that tells so.
+func (fs *facts) leave(node placement.NodeID) {
+	f, ok := fs.get(node, leavingKey)
+	fs.forget(node)
+	if ok {
+		fs.byNode[node] = &nodeFacts{byKey: map[string]Fact{leavingKey: f}, bytes: f.size()}
+		fs.bytes += f.size()
 	}
 }
 

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"context"
 	"log"
 	"log/slog"
 )
@@ -21,7 +22,6 @@ func (w logWriter) Write(line []byte) (int, error) {
 		text = text[i+1:]
 	}
 	text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("memberlist: "))
-	//nolint:sloglint // memberlist's messages are not static.
-	w.log.Log(nil, level, "gossip", "message", string(text))
+	w.log.Log(context.Background(), level, "gossip", "message", string(text))
 	return len(line), nil
 }

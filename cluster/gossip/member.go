@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -43,8 +44,7 @@ type Member struct {
 	Protocol                     uint8
 	State                        State
 	Since                        time.Time // When this node learned of its state.
-
-	leaving bool
+	Started                      time.Time // When its process began, by its own clock.
 }
 
 // Bounds of members.
@@ -67,7 +67,7 @@ func parseMember(n *memberlist.Node) (Member, error) {
 	return Member{
 		ID: id, Name: meta.name, Zone: meta.zone, Region: meta.region, Software: meta.software,
 		RPCAddr: meta.rpcAddr, GossipAddr: addrOf(n).String(),
-		Weight: meta.weight, Protocol: meta.protocol, leaving: meta.leaving,
+		Weight: meta.weight, Protocol: meta.protocol, Started: time.UnixMilli(int64(meta.started)),
 	}, nil
 }
 
@@ -95,28 +95,44 @@ func (p *Pool) setMember(n *memberlist.Node, gone bool) {
 	if err != nil {
 		return // Not a member: admit has refused it.
 	}
-	m.Since = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if gone {
 		m.State = Dead
-		if m.leaving {
+		if p.hasLeftLocked(m) {
 			m.State = Left
 		}
 	}
-	p.mu.Lock()
+	p.putMemberLocked(m)
+}
+
+// putMemberLocked replaces what is known of a member.
+func (p *Pool) putMemberLocked(m Member) {
 	last, known := p.mu.members[m.ID]
 	if known && last.State == m.State {
 		m.Since = last.Since
+	} else {
+		m.Since = time.Now()
+		p.log.Info("member", "state", m.State.String(), "node", m.ID.String(), "name", m.Name, "address", m.GossipAddr)
 	}
 	p.mu.members[m.ID] = m
 	if m.State == Left {
-		p.forgetFactsLocked(m.ID)
+		p.mu.facts.leave(m.ID)
 	}
 	p.countLocked()
-	p.mu.Unlock()
-	if !known || last.State != m.State {
-		p.log.Info("member is "+m.State.String(), "node", m.ID, "name", m.Name, "address", m.GossipAddr)
-	}
 	p.notify()
+}
+
+// leavingKey is the fact by which a node tells that it leaves; the value names the life of the node
+// that ends. memberlist tells nobody whether one that is gone has left, and the order in which its
+// messages and facts arrive is any.
+const leavingKey = "gossip/leaving"
+
+func leavingValue(started time.Time) string { return strconv.FormatInt(started.UnixMilli(), 10) }
+
+func (p *Pool) hasLeftLocked(m Member) bool {
+	f, ok := p.mu.facts.get(m.ID, leavingKey)
+	return ok && string(f.Value) == leavingValue(m.Started)
 }
 
 // admit refuses nodes that are none of ours or too many.
@@ -142,7 +158,7 @@ func (p *Pool) forgetGone(now time.Time) {
 		gone := now.Sub(m.Since)
 		if m.State == Dead && gone > p.opts.ForgetDead || m.State == Left && gone > keepLeft {
 			delete(p.mu.members, id)
-			p.forgetFactsLocked(id)
+			p.mu.facts.forget(id)
 			p.countLocked()
 			p.notify()
 		}
@@ -159,4 +175,5 @@ func (p *Pool) countLocked() {
 		p.metrics.members[s].Set(float64(n))
 	}
 	p.alive.Store(int64(count[Alive]))
+	p.metrics.facts.Set(float64(p.mu.facts.bytes))
 }

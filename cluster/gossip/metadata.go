@@ -11,12 +11,8 @@ import (
 
 const metadataVersion = 1
 
-// flagLeaving says that the node leaves in order.
-const flagLeaving = 1
-
 // metadata are what a node says of itself with its address. See doc.go for the bytes.
 type metadata struct {
-	leaving  bool
 	protocol uint8
 	weight   uint32
 	started  uint64 // When the process joined first, Unix ms: which of two came second.
@@ -30,11 +26,7 @@ func (m *metadata) texts() []*string {
 
 // encode returns the metadata's bytes, or an error if they are too many.
 func (m *metadata) encode() ([]byte, error) {
-	var flags byte
-	if m.leaving {
-		flags |= flagLeaving
-	}
-	b := []byte{metadataVersion, flags, m.protocol}
+	b := []byte{metadataVersion, m.protocol}
 	b = binary.AppendUvarint(b, uint64(m.weight))
 	b = binary.AppendUvarint(b, m.started)
 	for _, s := range m.texts() {
@@ -52,15 +44,14 @@ var errMalformed = errors.New("malformed")
 
 // decodeMetadata reads what encode writes. What follows is of later versions, which only add.
 func decodeMetadata(b []byte) (m metadata, err error) {
-	if len(b) < 3 || len(b) > memberlist.MetaMaxSize {
+	if len(b) < 2 || len(b) > memberlist.MetaMaxSize {
 		return metadata{}, errMalformed
 	}
 	if b[0] != metadataVersion {
 		return metadata{}, fmt.Errorf("metadata of version %d: can only read %d", b[0], metadataVersion)
 	}
-	m.leaving, m.protocol = b[1]&flagLeaving != 0, b[2]
-	b = b[3:]
-	weight, b, err := uvarint(b)
+	m.protocol = b[1]
+	weight, b, err := uvarint(b[2:])
 	if err != nil || weight > math.MaxUint32 {
 		return metadata{}, errMalformed
 	}

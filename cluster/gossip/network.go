@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -73,7 +74,10 @@ func (o *Options) advertised(ctx context.Context, local net.Addr) (netip.AddrPor
 		ip, err := netip.ParseAddr(o.Advertise)
 		if err != nil {
 			ips, err := o.Resolve(ctx, o.Advertise)
-			if err != nil || len(ips) == 0 {
+			if err == nil && len(ips) == 0 {
+				err = errors.New("it has no address")
+			}
+			if err != nil {
 				return netip.AddrPort{}, fmt.Errorf("resolve the host to advertise %q: %w", o.Advertise, err)
 			}
 			ip = ips[0]

@@ -11,17 +11,19 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
 // How memberlist is set. See doc.go for the sums.
 const (
-	probeInterval  = 400 * time.Millisecond
-	probeTimeout   = 200 * time.Millisecond
+	probeInterval  = 300 * time.Millisecond
+	probeTimeout   = 150 * time.Millisecond
 	suspicionMult  = 4
+	gossipInterval = 100 * time.Millisecond
 	exchange       = 15 * time.Second // Of states, with one other node.
-	leaveTimeout   = 2 * time.Second  // Of each of the two steps.
+	leaveTimeout   = 4 * time.Second  // For some others to be told.
 	streamTimeout  = 10 * time.Second // Of an exchange.
 	reclaimAddress = time.Millisecond // After its death a node may be anywhere.
 )
@@ -34,6 +36,7 @@ type Pool struct {
 	metrics *metrics
 	changed chan struct{}
 	rivals  chan struct{} // A rival was heard of.
+	bulky   chan struct{} // There are facts to be relayed.
 	queue   memberlist.TransmitLimitedQueue
 	alive   atomic.Int64 // Members that live: read by queue under its lock, where p.mu must not be taken.
 
@@ -41,14 +44,16 @@ type Pool struct {
 	life struct {
 		sync.Mutex
 		list *memberlist.Memberlist // While it runs.
+		left bool
 	}
-	meta metadata // But for leaving, set before anyone reads it.
+	meta metadata // Complete before memberlist starts.
 
 	mu struct {
 		sync.Mutex
 		members map[placement.NodeID]Member
 		facts   *facts
 		rivals  map[netip.AddrPort]rival
+		bulky   map[factKey]Fact // To be relayed over streams.
 		self    netip.AddrPort
 		leaving bool
 	}
@@ -62,7 +67,7 @@ func New(opts Options) (*Pool, error) {
 	}
 	p := &Pool{
 		opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer),
-		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1), bulky: make(chan struct{}, 1),
 		meta: metadata{
 			protocol: opts.Protocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
 			name: opts.Name, zone: opts.Zone, region: opts.Region, software: opts.Software,
@@ -86,6 +91,7 @@ func New(opts Options) (*Pool, error) {
 	p.mu.members = map[placement.NodeID]Member{}
 	p.mu.facts = newFacts(opts.Node)
 	p.mu.rivals = map[netip.AddrPort]rival{}
+	p.mu.bulky = map[factKey]Fact{}
 	return p, nil
 }
 
@@ -101,10 +107,16 @@ func (p *Pool) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gossip at %v: %w", t.self, err)
 	}
-	defer p.stop(list)
-	defer context.AfterFunc(ctx, func() { p.stop(list) })()
-	p.log.Info("gossip runs", "cluster", p.opts.Cluster, "node", p.opts.Node, "address", t.self)
-	return p.keepJoining(ctx, list)
+	p.log.Info("gossip runs", "cluster", p.opts.Cluster, "node", p.opts.Node.String(), "address", t.self)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.keepJoining(ctx, list) })
+	g.Go(func() error { return p.relay(ctx, list) })
+	g.Go(func() error {
+		<-ctx.Done()
+		p.stop(list) // It ends the calls that the others wait for.
+		return nil
+	})
+	return g.Wait()
 }
 
 // setSelf fixes where the others reach this node, and since when it is there.
@@ -124,6 +136,7 @@ func (p *Pool) start(t *transport) (*memberlist.Memberlist, error) {
 	c.Name, c.Label = p.opts.Node.String(), p.opts.Cluster
 	c.Transport = t
 	c.ProbeInterval, c.ProbeTimeout = probeInterval, probeTimeout
+	c.GossipInterval = gossipInterval
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = suspicionMult, 1
 	c.PushPullInterval = exchange
 	c.TCPTimeout = streamTimeout
@@ -166,25 +179,24 @@ func (p *Pool) stop(list *memberlist.Memberlist) {
 func (p *Pool) Leave(ctx context.Context) error {
 	p.life.Lock()
 	defer p.life.Unlock()
-	if p.life.list == nil {
+	if p.life.list == nil || p.life.left {
 		return nil
 	}
 	p.mu.Lock()
 	p.mu.leaving = true
+	started := time.UnixMilli(int64(p.meta.started))
 	p.mu.Unlock()
-	// memberlist does not tell its delegates whether a node that is gone has left: the metadata do.
-	for _, step := range []func(time.Duration) error{p.life.list.UpdateNode, p.life.list.Leave} {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("leave the cluster: %w", err)
-		}
-		timeout := leaveTimeout
-		if end, ok := ctx.Deadline(); ok {
-			timeout = min(timeout, max(time.Until(end), time.Millisecond))
-		}
-		if err := step(timeout); err != nil {
-			return fmt.Errorf("leave the cluster: %w", err)
-		}
+	if err := p.publish(leavingKey, []byte(leavingValue(started))); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
 	}
+	timeout := leaveTimeout
+	if end, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, max(time.Until(end), time.Millisecond))
+	}
+	if err := p.life.list.Leave(timeout); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	p.life.left = true
 	return nil
 }
 
@@ -200,11 +212,7 @@ func (p *Pool) notify() {
 
 // encodedMetadata returns what this node says of itself.
 func (p *Pool) encodedMetadata() []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	meta := p.meta
-	meta.leaving = p.mu.leaving
-	b, err := meta.encode()
+	b, err := p.meta.encode()
 	if err != nil {
 		panic(fmt.Sprintf("gossip: metadata that were checked: %v", err))
 	}

@@ -1,16 +1,22 @@
 package gossip
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/memberlist"
-
-	"github.com/barograph-db/barograph/cluster/placement"
 )
 
 // Publish makes the value this node's fact under the key, in place of its last. An empty value
 // takes the fact back; the key still counts. The pool keeps a copy.
 func (p *Pool) Publish(key string, value []byte) error {
+	if key == leavingKey {
+		return fmt.Errorf("key %q is gossip's own", key)
+	}
+	return p.publish(key, value)
+}
+
+func (p *Pool) publish(key string, value []byte) error {
 	p.mu.Lock()
 	f, err := p.mu.facts.publish(key, value, time.Now())
 	p.metrics.facts.Set(float64(p.mu.facts.bytes))
@@ -42,15 +48,20 @@ func (p *Pool) takeFacts(message []byte) {
 	var news []Fact
 	p.mu.Lock()
 	for _, f := range list {
-		if m, known := p.mu.members[f.Node]; f.Node != p.opts.Node && (!known || m.State == Left) {
+		m, known := p.mu.members[f.Node]
+		if f.Node != p.opts.Node && (!known || m.State == Left) {
 			continue // It will be told again, once the node is a member.
 		}
 		tell, isNews, err := p.mu.facts.merge(f)
 		if err != nil {
 			p.metrics.refused.Inc()
-			p.log.Debug("fact is refused", "node", f.Node, "key", f.Key, "err", err)
+			p.log.Debug("fact is refused", "node", f.Node.String(), "key", f.Key, "err", err)
 		} else if isNews {
 			news = append(news, tell)
+		}
+		if m.State == Dead && known && p.hasLeftLocked(m) {
+			m.State = Left
+			p.putMemberLocked(m)
 		}
 	}
 	p.metrics.facts.Set(float64(p.mu.facts.bytes))
@@ -63,10 +74,13 @@ func (p *Pool) takeFacts(message []byte) {
 	}
 }
 
-// tell queues a fact for the next packets, if one takes it. Exchanges of states carry all.
+// tell queues a fact for the next packets or, if none takes it, for streams to some members.
+// Exchanges of states carry all.
 func (p *Pool) tell(f Fact) {
 	if b := encodeFact(&f); len(b) <= maxPacketFact {
 		p.queue.QueueBroadcast(broadcast{name: string(f.Node[:]) + f.Key, message: b})
+	} else {
+		p.enqueue(f)
 	}
 }
 
@@ -75,14 +89,6 @@ func (p *Pool) encodeFacts() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.facts.encode()
-}
-
-func (p *Pool) forgetFactsLocked(node placement.NodeID) {
-	if node == p.opts.Node {
-		return
-	}
-	p.mu.facts.forget(node)
-	p.metrics.facts.Set(float64(p.mu.facts.bytes))
 }
 
 // broadcast is a fact in memberlist's queue, where the next of the same name replaces it. So the
@@ -94,7 +100,7 @@ type broadcast struct {
 
 var _ memberlist.NamedBroadcast = broadcast{}
 
-func (b broadcast) Name() string                        { return b.name }
-func (b broadcast) Message() []byte                     { return b.message }
+func (b broadcast) Name() string                          { return b.name }
+func (b broadcast) Message() []byte                       { return b.message }
 func (b broadcast) Invalidates(memberlist.Broadcast) bool { return false }
-func (b broadcast) Finished()                           {}
+func (b broadcast) Finished()                             {}

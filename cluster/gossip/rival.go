@@ -86,7 +86,7 @@ func (p *Pool) judge(list *memberlist.Memberlist, rivals []rival) error {
 			return fmt.Errorf("%w: node %v lives at %v since %s; no two nodes may have one data directory, nor a copy of it",
 				ErrSameIdentity, p.opts.Node, r.addr, time.UnixMilli(int64(r.started)).UTC().Format(time.RFC3339))
 		}
-		p.log.Error("another node has this node's identity, and came second", "node", p.opts.Node, "address", r.addr)
+		p.log.Error("another node has this node's identity, and came second", "node", p.opts.Node.String(), "address", r.addr)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func newTransport(ctx context.Context, o *Options, m *metrics) (*transport, erro
 	}
 	if t.self, err = o.advertised(ctx, t.listener.Addr()); err != nil {
 		t.listener.Close()
-		t.packets.Close()
+		_ = t.packets.Close() // Nothing was sent.
 		return nil, err
 	}
 	// It ends with Shutdown, so that a node whose context has ended can still say that it leaves.
@@ -192,7 +192,7 @@ func (t *transport) Shutdown() error {
 	}
 	t.mu.Unlock()
 	t.listener.Close()
-	t.packets.Close()
+	_ = t.packets.Close() // What was sent is on its way.
 	t.readers.Wait()
 	return nil
 }
