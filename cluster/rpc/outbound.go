@@ -102,6 +102,9 @@ func (l *link) send(s *stream, kind byte, body []byte, w when) error {
 		l.roundLocked()
 	}
 	o.Unlock()
+	if l.ctx.Err() != nil {
+		return s.failure()
+	}
 	return nil
 }
 

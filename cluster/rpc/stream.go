@@ -199,6 +199,11 @@ func (s *stream) waitFor(room <-chan struct{}) error {
 	case <-room:
 	case <-s.writable:
 	}
+	return s.failure()
+}
+
+// failure says why nothing more can be sent.
+func (s *stream) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sendableLocked()
