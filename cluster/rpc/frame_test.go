@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"slices"
 	"testing"
@@ -83,6 +84,10 @@ func listen(t testing.TB, side side, says []byte) *link {
 	tr, err := New(Options{Identity: identity(1)})
 	require.NoError(t, err)
 	handlers(tr)
+	tr.Handle(Method{Name: "hold"}, func(ctx context.Context, _ Identity, _ Stream) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
 	l := scripted(tr, side, says)
 	if side == dialling {
 		for range 2 {
@@ -97,7 +102,7 @@ func listen(t testing.TB, side side, says []byte) *link {
 }
 
 func TestViolations(t *testing.T) {
-	open := slices.Clip(appendFrame(nil, kindOpen, 5, appendOpen(nil, 0, false, "echo")))
+	open := slices.Clip(appendFrame(nil, kindOpen, 5, appendOpen(nil, 0, false, "hold")))
 	end := slices.Clip(appendFrame(open, kindEnd, 5, nil))
 	for name, c := range map[string]struct {
 		side  side

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -115,8 +116,12 @@ func TestDeadPeer(t *testing.T) {
 				}
 			}
 		}, lostStalled},
-		"cut":     {func(c net.Conn) { time.Sleep(time.Second) }, lostBroken},
-		"foolish": {func(c net.Conn) { _, _ = c.Write(make([]byte, headerLen)) }, lostProtocol},
+		"cut": {func(c net.Conn) { time.Sleep(time.Second) }, lostBroken},
+		"foolish": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1000))
+			_, _ = c.Write(make([]byte, headerLen))
+			_, _ = io.Copy(io.Discard, c)
+		}, lostProtocol},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,10 +148,42 @@ func TestDeadPeer(t *testing.T) {
 				require.Equal(t, 1, value(a.metrics.lost[dead.why]))
 				_, err = s.Recv(nil)
 				require.Equal(t, Unavailable, CodeOf(err), "and not the end")
-				require.ErrorIs(t, context.Cause(s.(*stream).link.ctx), err)
+				<-s.(*stream).link.done
 			})
 		})
 	}
+}
+
+// caller dials node a as node 9, and is nobody.
+func caller(t *testing.T, p *pipes) net.Conn {
+	c, err := p.Dial(soon(t), "a")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_, err = c.Write(appendHello(nil, &hello{lowest: 1, highest: 1, to: id(1), from: identity(9), window: minWindow}))
+	require.NoError(t, err)
+	_, err = readPacket(c)
+	require.NoError(t, err)
+	return c
+}
+
+// Who makes a node say much, and takes nothing in, is given up before it has taken much memory.
+func TestGreedyPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		a := pipeNode(t, p, 1)
+		c := caller(t, p)
+		sent := 0
+		pings := bytes.Repeat(appendFrame(nil, kindPing, 0, nil), 1000)
+		for {
+			n, err := c.Write(pings)
+			if sent += n; err != nil {
+				break
+			}
+		}
+		require.InDelta(t, outMost, sent, 100_000)
+		synctest.Wait()
+		require.Zero(t, value(a.metrics.links[accepting][Interactive]))
+	})
 }
 
 // The other side notices too, and its handlers end.
@@ -161,14 +198,8 @@ func TestDeadCaller(t *testing.T) {
 				return ctx.Err()
 			})
 		})
-		c, err := p.Dial(soon(t), "a")
-		require.NoError(t, err)
-		defer c.Close()
-		_, err = c.Write(appendHello(nil, &hello{lowest: 1, highest: 1, to: id(1), from: identity(9), window: minWindow}))
-		require.NoError(t, err)
-		_, err = readPacket(c)
-		require.NoError(t, err)
-		_, err = c.Write(appendFrame(nil, kindOpen, 1, appendOpen(nil, 0, false, "wait")))
+		c := caller(t, p)
+		_, err := c.Write(appendFrame(nil, kindOpen, 1, appendOpen(nil, 0, false, "wait")))
 		require.NoError(t, err)
 		begin := time.Now()
 		go func() { _, _ = io.Copy(io.Discard, c) }()

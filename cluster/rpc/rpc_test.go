@@ -36,13 +36,17 @@ func TestErrorsCross(t *testing.T) {
 		tr.Handle(Method{Name: "long"}, func(context.Context, Identity, Stream) error {
 			return errors.New(strings.Repeat("ä", maxText))
 		})
+		tr.Handle(Method{Name: "wrapped"}, func(context.Context, Identity, Stream) error {
+			return fmt.Errorf("look: %w", &Error{NotFound, "no such"})
+		})
+		tr.Handle(Method{Name: "ok"}, func(context.Context, Identity, Stream) error { return &Error{OK, "an error still"} })
 		tr.Handle(Method{Name: "silent"}, func(context.Context, Identity, Stream) error { return nil })
 		tr.Handle(Method{Name: "chatty"}, func(_ context.Context, _ Identity, s Stream) error {
 			_ = s.Send(nil)
 			return s.Send(nil)
 		})
 	})
-	for _, name := range []string{"long", "silent", "chatty", "only-a"} {
+	for _, name := range []string{"long", "wrapped", "ok", "silent", "chatty", "only-a"} {
 		a.methods[name] = &method{Method: Method{Name: name, MaxMessage: 1}}
 	}
 	for _, c := range []struct {
@@ -53,6 +57,8 @@ func TestErrorsCross(t *testing.T) {
 		{"fail", StaleEpoch, "stale epoch: epoch 7 is old"},
 		{"panic", Internal, "internal: panic panicked: oh"},
 		{"long", Internal, "internal: " + strings.Repeat("ä", maxText/2)},
+		{"wrapped", NotFound, "not found: look: not found: no such"},
+		{"ok", Internal, "internal: an error still"},
 		{"silent", Internal, "without a message"},
 		{"chatty", Internal, "more than a message"},
 		{"only-a", NotFound, `has no method "only-a"`},
@@ -85,7 +91,7 @@ func TestStreams(t *testing.T) {
 			}
 			defer s.Close()
 			all.Go(func() {
-				for m := range 50 {
+				for m := range 20 {
 					msg := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+20*m*(i%7))
 					if err := s.Send(msg); err != nil {
 						t.Error(err)
@@ -96,7 +102,7 @@ func TestStreams(t *testing.T) {
 				}
 			})
 			var buf []byte
-			for m := range 50 {
+			for m := range 20 {
 				buf, err = s.Recv(buf)
 				if want := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+20*m*(i%7)); err != nil || !bytes.Equal(want, buf) {
 					t.Errorf("message %d of stream %d: %d bytes, %v", m, i, len(buf), err)

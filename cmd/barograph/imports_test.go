@@ -35,6 +35,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
 
 	{"cluster/placement", "storage/series", "a placement is of shards"},
+	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
 	{"cmd/barotool", "storage/block", "it prints parts"},
