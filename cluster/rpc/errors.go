@@ -50,7 +50,7 @@ func (e *Error) Error() string { return e.Code.String() + ": " + e.Text }
 
 // Is makes an Error of a context that ended equal to the context's own.
 func (e *Error) Is(target error) bool {
-	return e.Code == Deadline && target == context.DeadlineExceeded || e.Code == Canceled && target == context.Canceled //nolint:errorlint // The targets of Is are compared as they are.
+	return e.Code == Deadline && target == context.DeadlineExceeded || e.Code == Canceled && target == context.Canceled
 }
 
 // CodeOf finds the code of any error: OK of nil, Internal of what nobody gave one.
@@ -79,15 +79,15 @@ func codeOf(e *Error) Code {
 
 // asError gives any error but nil a code, and a text short enough to be sent.
 func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) && len(e.Text) <= maxText {
-		return e
-	}
 	text := err.Error()
-	if e != nil {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // What wraps one adds to its text.
 		text = e.Text
 	}
-	return &Error{CodeOf(err), shorten(text)}
+	code := CodeOf(err)
+	if code == OK || code >= numCodes {
+		code = Internal // An error with a code that isn't one.
+	}
+	return &Error{code, shorten(text)}
 }
 
 // shorten cuts a text to maxText bytes of whole runes.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -46,10 +45,10 @@ type link struct {
 	peer   Identity
 	window int // credit that the peer gives to a new stream
 
-	ctx    context.Context // ends with the link
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // the writer, the keeper and the handlers
+	done   chan struct{}  // closed when the link has ended
+	dead   atomic.Bool    // the same, for who only looks
 	ending atomic.Bool    // this node serves what has arrived and nothing more
+	wg     sync.WaitGroup // the writer, the keeper and the handlers
 
 	mu struct {
 		sync.Mutex
@@ -64,8 +63,7 @@ type link struct {
 var errRetired = &Error{Unavailable, "the connection has ended"}
 
 func (t *Transport) newLink(c *conn, s side, class Class, peer Identity, window uint32) *link {
-	l := &link{t: t, conn: c, side: s, class: class, peer: peer, window: int(window)}
-	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l := &link{t: t, conn: c, side: s, class: class, peer: peer, window: int(window), done: make(chan struct{})}
 	l.mu.streams = map[uint64]*stream{}
 	l.out.init()
 	return l
@@ -78,16 +76,20 @@ func (l *link) run() {
 	defer gauge.Dec()
 	l.wg.Go(l.writer)
 	l.wg.Go(l.keep)
-	err := l.read()
+	l.broke(l.read())
+	l.wg.Wait()
+}
+
+// broke ends the link of a connection that has. If nobody used it, nothing is lost.
+func (l *link) broke(err error) {
 	switch {
-	case errors.Is(err, io.EOF) && (l.ending.Load() || l.atRest()):
-		l.fail(notLost, errRetired)
 	case l.out.overflown():
 		l.fail(lostStalled, errorf(Unavailable, "%s: more than %d bytes wait for it", l.peer, outMost))
+	case l.ending.Load() || l.atRest():
+		l.fail(notLost, errRetired)
 	default:
 		l.fail(lostBroken, errorf(Unavailable, "%s: connection lost: %v", l.peer, err))
 	}
-	l.wg.Wait()
 }
 
 // fail ends the link and all its streams, once.
@@ -105,8 +107,9 @@ func (l *link) fail(why loss, err *Error) {
 		l.t.metrics.lost[why].Inc()
 		l.t.opts.Logger.Warn("connection lost", "peer", l.peer.String(), "class", l.class.String(), "streams", len(streams), "err", err.Text)
 	}
+	l.dead.Store(true)
+	close(l.done)
 	_ = l.conn.Close()
-	l.cancel(err)
 	for _, s := range streams {
 		s.fail(err)
 	}
@@ -311,7 +314,7 @@ func (l *link) accept(id uint64, body []byte) error {
 	}
 	s := newStream(l, m)
 	s.id = id
-	s.serveUnder(l.ctx, left, bounded)
+	s.serveUnder(left, bounded)
 	l.mu.streams[id] = s
 	l.wg.Go(func() { l.serve(s) })
 	return nil
@@ -368,7 +371,7 @@ func (l *link) keep() {
 	for {
 		select {
 		case <-ticker.C:
-		case <-l.ctx.Done():
+		case <-l.done:
 			return
 		}
 		if n := l.conn.reads.Load(); n != reads {

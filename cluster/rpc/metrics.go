@@ -19,7 +19,7 @@ const (
 )
 
 type metrics struct {
-	links     [2][numClasses]prometheus.Gauge // by side
+	links     [2][numClasses]prometheus.Gauge    // by side
 	raws      [2]prometheus.Counter              // by side
 	refusals  [2][numRefusals]prometheus.Counter // by side
 	failed    [2]prometheus.Counter              // handshakes, by side

@@ -100,8 +100,8 @@ func (c *conn) within(ctx context.Context, timeout time.Duration, f func() error
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	err := f()
-	if !stop() && err == nil {
-		err = contextError(ctx)
+	if !stop() {
+		err = ctx.Err()
 	}
 	if err == nil {
 		err = c.SetDeadline(time.Time{})

@@ -60,7 +60,7 @@ func (l *link) push(kind byte, id uint64, body []byte, w when) {
 	o := &l.out
 	o.Lock()
 	defer o.Unlock()
-	if l.ctx.Err() != nil {
+	if l.dead.Load() {
 		return
 	}
 	if len(o.buf) > outMost {
@@ -102,6 +102,9 @@ func (l *link) send(s *stream, kind byte, body []byte, w when) error {
 		l.roundLocked()
 	}
 	o.Unlock()
+	if l.dead.Load() {
+		return s.failure()
+	}
 	return nil
 }
 
@@ -133,7 +136,7 @@ func (l *link) writeLocked() {
 	o.buf, o.spare = o.spare[:0], nil
 	o.Unlock()
 	if _, err := l.conn.Write(buf); err != nil {
-		l.fail(lostBroken, errorf(Unavailable, "%s: connection lost: %v", l.peer, err))
+		l.broke(err)
 	}
 	o.Lock()
 	if cap(buf) <= outKeep {
@@ -151,11 +154,11 @@ func (l *link) writer() {
 	for {
 		select {
 		case <-l.out.kicked:
-		case <-l.ctx.Done():
+		case <-l.done:
 			return
 		}
 		l.out.Lock()
-		for len(l.out.buf) > 0 && l.ctx.Err() == nil {
+		for len(l.out.buf) > 0 && !l.dead.Load() {
 			l.writeLocked()
 		}
 		l.out.writing = false

@@ -36,13 +36,17 @@ func TestErrorsCross(t *testing.T) {
 		tr.Handle(Method{Name: "long"}, func(context.Context, Identity, Stream) error {
 			return errors.New(strings.Repeat("ä", maxText))
 		})
+		tr.Handle(Method{Name: "wrapped"}, func(context.Context, Identity, Stream) error {
+			return fmt.Errorf("look: %w", &Error{NotFound, "no such"})
+		})
+		tr.Handle(Method{Name: "ok"}, func(context.Context, Identity, Stream) error { return &Error{OK, "an error still"} })
 		tr.Handle(Method{Name: "silent"}, func(context.Context, Identity, Stream) error { return nil })
 		tr.Handle(Method{Name: "chatty"}, func(_ context.Context, _ Identity, s Stream) error {
 			_ = s.Send(nil)
 			return s.Send(nil)
 		})
 	})
-	for _, name := range []string{"long", "silent", "chatty", "only-a"} {
+	for _, name := range []string{"long", "wrapped", "ok", "silent", "chatty", "only-a"} {
 		a.methods[name] = &method{Method: Method{Name: name, MaxMessage: 1}}
 	}
 	for _, c := range []struct {
@@ -53,6 +57,8 @@ func TestErrorsCross(t *testing.T) {
 		{"fail", StaleEpoch, "stale epoch: epoch 7 is old"},
 		{"panic", Internal, "internal: panic panicked: oh"},
 		{"long", Internal, "internal: " + strings.Repeat("ä", maxText/2)},
+		{"wrapped", NotFound, "not found: look: not found: no such"},
+		{"ok", Internal, "internal: an error still"},
 		{"silent", Internal, "without a message"},
 		{"chatty", Internal, "more than a message"},
 		{"only-a", NotFound, `has no method "only-a"`},
@@ -85,8 +91,8 @@ func TestStreams(t *testing.T) {
 			}
 			defer s.Close()
 			all.Go(func() {
-				for m := range 50 {
-					msg := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+m*m*(i%7))
+				for m := range 20 {
+					msg := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+20*m*(i%7))
 					if err := s.Send(msg); err != nil {
 						t.Error(err)
 					}
@@ -96,9 +102,9 @@ func TestStreams(t *testing.T) {
 				}
 			})
 			var buf []byte
-			for m := range 50 {
+			for m := range 20 {
 				buf, err = s.Recv(buf)
-				if want := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+m*m*(i%7)); err != nil || !bytes.Equal(want, buf) {
+				if want := bytes.Repeat([]byte(fmt.Sprint(i, m, ";")), 1+20*m*(i%7)); err != nil || !bytes.Equal(want, buf) {
 					t.Errorf("message %d of stream %d: %d bytes, %v", m, i, len(buf), err)
 					return
 				}
@@ -128,39 +134,28 @@ func TestBackPressure(t *testing.T) {
 	a.methods["slow"] = b.methods["slow"]
 	s, err := a.Open(soon(t), b.peer, "slow")
 	require.NoError(t, err)
-	sent := make(chan int)
 	msg := make([]byte, 10_000)
+	fits := int(windows[Interactive]) / (len(msg) + partCost)
+	sent := make(chan struct{}, 100)
 	go func() {
-		for range 100 {
+		for range cap(sent) {
 			if s.Send(msg) != nil {
 				break
 			}
-			sent <- len(msg)
+			sent <- struct{}{}
 		}
 		_ = s.CloseSend()
-		close(sent)
 	}()
-	taken := 0
-	for blocked := false; !blocked; {
-		select {
-		case n := <-sent:
-			taken += n
-		case <-time.After(200 * time.Millisecond):
-			blocked = true
-		}
+	for range fits {
+		<-sent
 	}
-	require.Greater(t, taken, int(windows[Interactive])*9/10)
-	require.LessOrEqual(t, taken, int(windows[Interactive]))
 	for range 100 {
 		_, err := a.Call(soon(t), b.peer, "echo", msg)
 		require.NoError(t, err)
 	}
+	require.Empty(t, sent, "more than the window was sent")
 	close(release)
 	received := 0
-	go func() {
-		for range sent { //nolint:revive // What is sent now is not counted.
-		}
-	}()
 	var buf []byte
 	for {
 		if buf, err = s.Recv(buf); err != nil {

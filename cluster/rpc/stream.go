@@ -62,17 +62,18 @@ func (s *stream) callUnder() {
 	}
 }
 
-// serveUnder gives the stream the context of its handler.
-func (s *stream) serveUnder(parent context.Context, left time.Duration, bounded bool) {
-	ctx, cancel := context.WithCancelCause(parent)
+// serveUnder gives the stream the context of its handler. It ends with the link, as the stream
+// does.
+func (s *stream) serveUnder(left time.Duration, bounded bool) {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s.ctx, s.cancel = ctx, cancel
-	if bounded {
-		var release context.CancelFunc
-		s.ctx, release = context.WithTimeout(ctx, left)
-		s.cancel = func(cause error) { cancel(cause); release() }
+	if !bounded {
+		return
 	}
+	limited, release := context.WithTimeout(ctx, left)
+	s.ctx, s.cancel = limited, func(cause error) { cancel(cause); release() }
 	s.mu.Lock()
-	s.mu.stop = context.AfterFunc(s.ctx, func() { s.fail(contextError(s.ctx)) })
+	s.mu.stop = context.AfterFunc(limited, func() { s.fail(contextError(limited)) })
 	s.mu.Unlock()
 }
 
@@ -127,7 +128,9 @@ func (s *stream) finish() bool {
 	s.mu.in, s.mu.head = nil, 0
 	gone, stop := s.mu.gone, s.mu.stop
 	s.mu.Unlock()
-	stop()
+	if stop != nil {
+		stop()
+	}
 	s.cancel(nil)
 	return !gone
 }
@@ -199,6 +202,11 @@ func (s *stream) waitFor(room <-chan struct{}) error {
 	case <-room:
 	case <-s.writable:
 	}
+	return s.failure()
+}
+
+// failure says why nothing more can be sent.
+func (s *stream) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sendableLocked()

@@ -166,6 +166,9 @@ func (t *Transport) Open(ctx context.Context, to Peer, method string) (ClientStr
 	return s, nil
 }
 
+// openTries is how many links are tried that end just then.
+const openTries = 3
+
 func (t *Transport) open(ctx context.Context, to Peer, name string) (*stream, error) {
 	m := t.methods[name]
 	if m == nil {
@@ -174,17 +177,17 @@ func (t *Transport) open(ctx context.Context, to Peer, name string) (*stream, er
 	if to.ID == t.opts.Identity.Node {
 		return nil, errorf(Invalid, "%s was asked for over the network by this node itself", name)
 	}
-	for tries := 0; ; tries++ {
+	for range openTries {
 		l, err := t.pool.link(ctx, to, m.Class)
 		if err != nil {
 			return nil, err
 		}
 		s, err := l.open(ctx, m)
-		// A link may end in between. The peer that says bye to each is about to end itself.
-		if err != errRetired || tries == 2 { //nolint:errorlint // It is never wrapped.
+		if err != errRetired { //nolint:errorlint // It is never wrapped.
 			return s, err
 		}
 	}
+	return nil, errorf(Unavailable, "node %s: connections end as soon as they are there", to)
 }
 
 // Call sends a request of one message and returns the answer of one message.

@@ -36,6 +36,7 @@ var edges = []struct{ from, to, why string }{
 
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
+	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
 	{"cmd/barotool", "storage/block", "it prints parts"},
