@@ -48,6 +48,7 @@
 // All methods may be called by any goroutine, Run once. States are called by one goroutine at a
 // time: Open's first, later Raft's. They must not call back into the Group.
 //
-// Locks: Group.mu and layer.mu are leaves. store.writing is held while the log is changed, store.use
-// (shared) while Pebble is.
+// Locks: Group.founding, then Group.mu. Group.mu and layer.mu are held for moments only.
+// store.writing is held while the log is written, store.snapshots while a snapshot takes the place
+// of another, and store.use (shared) while Pebble is used.
 package consensus

@@ -171,6 +171,7 @@ type node struct {
 	other *list
 	end   context.CancelFunc
 	done  chan error
+	gone  bool
 }
 
 type region struct {
@@ -217,6 +218,7 @@ func (r *region) start(n int) *node {
 // stop ends a node in order.
 func (x *node) stop() {
 	x.t.Helper()
+	x.gone = true
 	x.end()
 	require.NoError(x.t, <-x.done)
 	require.NoError(x.t, x.Close())
@@ -234,6 +236,9 @@ func (r *region) stopAll() {
 		x.host.setDown(true)
 	}
 	for _, x := range r.nodes {
+		if x.gone {
+			continue
+		}
 		x.end()
 		<-x.done
 		require.NoError(r.t, x.Close())
