@@ -40,6 +40,7 @@ func samples() map[string][]byte {
 		"states":   appendStates(nil, sampleStates),
 		"request":  appendRequest(nil, propose, sampleCommand),
 		"response": appendResponse(nil, []byte("a result"), nil),
+		"witness":  appendWitness(nil, 77),
 		"refusal":  appendResponse(nil, nil, fmt.Errorf("%w: elsewhere", ErrNoLeader)),
 	}
 }
@@ -149,6 +150,9 @@ func FuzzDecode(f *testing.F) {
 			again, err := decodeStates(appendStates(nil, states))
 			require.NoError(t, err)
 			require.Equal(t, states, again)
+		}
+		if n, err := decodeWitness(data); err == nil {
+			require.Equal(t, data[:witnessBytes], appendWitness(nil, n))
 		}
 		_, _ = decodeResponse(data)
 	})

@@ -174,6 +174,15 @@ type node struct {
 	gone  bool
 }
 
+// newDisk has the data directory, as the node makes it.
+func newDisk() *vfs.MemFS {
+	fs := vfs.NewCrashableMem()
+	if err := errors.Join(fs.MkdirAll("/data", 0o750), syncDir(fs, "/")); err != nil {
+		panic(err)
+	}
+	return fs
+}
+
 type region struct {
 	t     testing.TB
 	net   network
@@ -186,7 +195,7 @@ func newRegion(t testing.TB) *region { return &region{t: t, nodes: map[int]*node
 // options of node n.
 func (r *region) options(n *node) Options {
 	o := Options{
-		ID: id(n.n), Dir: "raft", FS: n.fs, States: map[string]State{"list": n.state, "other": n.other},
+		ID: id(n.n), Dir: "/data/raft", FS: n.fs, States: map[string]State{"list": n.state, "other": n.other},
 		Listener: n.host, Dial: n.host.dial, Forward: n.host.send,
 		Registerer: prometheus.NewPedanticRegistry(),
 	}
@@ -199,7 +208,7 @@ func (r *region) options(n *node) Options {
 // start starts node n on the disk that it has.
 func (r *region) start(n int) *node {
 	r.t.Helper()
-	x := &node{t: r.t, n: n, fs: vfs.NewCrashableMem(), state: &list{}, other: &list{}, done: make(chan error, 1)}
+	x := &node{t: r.t, n: n, fs: newDisk(), state: &list{}, other: &list{}, done: make(chan error, 1)}
 	if old := r.nodes[n]; old != nil {
 		x.fs = old.fs
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 func storeOptions(fs vfs.FS) *Options {
-	o := &Options{ID: id(1), Dir: "raft", FS: fs, MaxSnapshotBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)}
+	o := &Options{ID: id(1), Dir: "/data/raft", FS: fs, MaxSnapshotBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)}
 	o.EnsureDefaults()
 	return o
 }
@@ -73,7 +73,7 @@ func requireRange(t *testing.T, s *store, first, last uint64) {
 
 // What raft expects of a log, as its own stores behave.
 func TestLogStore(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newDisk()
 	s := openTestStore(t, fs)
 	requireRange(t, s, 0, 0)
 	require.NoError(t, s.StoreLogs(nil))
@@ -103,7 +103,7 @@ func TestLogStore(t *testing.T) {
 }
 
 func TestStableStore(t *testing.T) {
-	s := openTestStore(t, vfs.NewMem())
+	s := openTestStore(t, newDisk())
 	_, err := s.Get([]byte("x"))
 	require.EqualError(t, err, "not found")
 	_, err = s.GetUint64([]byte("x"))
@@ -152,7 +152,7 @@ func readOnlySnapshot(t *testing.T, s *store) (*raft.SnapshotMeta, []byte) {
 }
 
 func TestSnapshotStore(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newDisk()
 	s := openTestStore(t, fs)
 	require.NoError(t, s.SetUint64([]byte("CurrentTerm"), 3))
 	list, err := s.List()
@@ -199,7 +199,7 @@ func TestSnapshotStore(t *testing.T) {
 
 // Power goes after a snapshot was received and before what it covers was removed.
 func TestSnapshotBeyondLog(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newDisk()
 	s := openTestStore(t, fs)
 	storeSome(t, s, 1, 5)
 	require.NoError(t, s.SetUint64([]byte("CurrentTerm"), 20))
@@ -213,7 +213,7 @@ func TestSnapshotBeyondLog(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := newDisk()
 	require.NoError(t, openTestStore(t, fs).close())
 	o := storeOptions(fs)
 	o.ID = id(2)
@@ -225,7 +225,7 @@ func TestOwner(t *testing.T) {
 func TestStoreCrash(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		fs := vfs.NewCrashableMem()
+		fs := newDisk()
 		s := openTestStore(t, fs)
 		first, last, term := uint64(1), uint64(0), uint64(0)
 		for range 100 {
@@ -275,16 +275,18 @@ func TestStoreCrash(t *testing.T) {
 // Damage is an error, or nothing was lost by it.
 func TestStoreDamage(t *testing.T) {
 	build := func() vfs.FS {
-		fs := vfs.NewMem()
+		fs := newDisk()
 		s := openTestStore(t, fs)
 		storeSome(t, s, 1, 50)
 		require.NoError(t, takeSnapshot(t, s, 20, bytes.Repeat([]byte("0123456789"), 10_000)))
 		require.NoError(t, s.db.Flush())
-		storeSome(t, s, 51, 50)
+		for i := uint64(51); i <= 100; i++ {
+			storeSome(t, s, i, 1)
+		}
 		require.NoError(t, s.close())
 		return fs
 	}
-	files, err := build().List("raft")
+	files, err := build().List("/data/raft/store")
 	require.NoError(t, err)
 	refused := 0
 	for _, name := range files {
@@ -293,16 +295,17 @@ func TestStoreDamage(t *testing.T) {
 		}
 		for _, part := range []float64{0.1, 0.4, 0.6} {
 			fs := build()
-			flip(t, fs, "raft/"+name, part)
+			flip(t, fs, "/data/raft/store/"+name, part)
 			s, err := tryStore(storeOptions(fs))
 			if err == nil {
-				// A flip in what is read later only, or at the end of a log, which can't be told from a torn write.
-				_, rangeErr := s.LastIndex()
+				// What is not read any more, such as an old log.
+				last, rangeErr := s.LastIndex()
+				require.Equal(t, uint64(100), last, "%s", name)
 				require.NoError(t, errors.Join(rangeErr, s.close()))
 				continue
 			}
 			refused++
-			require.ErrorContains(t, err, "open store of consensus in raft")
+			require.ErrorContains(t, err, "open store of consensus in /data/raft")
 		}
 	}
 	require.Positive(t, refused)
@@ -321,6 +324,35 @@ func flip(t *testing.T, fs vfs.FS, name string, part float64) {
 	require.NoError(t, errors.Join(err, g.Sync(), g.Close()))
 }
 
+// A store whose witness is gone or damaged is not trusted; one place of it is enough.
+func TestWitness(t *testing.T) {
+	fs := newDisk()
+	s := openTestStore(t, fs)
+	storeSome(t, s, 1, 5)
+	require.NoError(t, s.close())
+	flip(t, fs, "/data/raft/witness", 0.001)
+	require.NoError(t, openTestStore(t, fs).close())
+	flip(t, fs, "/data/raft/witness", 0.999)
+	_, err := tryStore(storeOptions(fs))
+	require.ErrorIs(t, err, ErrDamaged)
+	require.NoError(t, fs.Remove("/data/raft/witness"))
+	_, err = tryStore(storeOptions(fs))
+	require.ErrorContains(t, err, "witness")
+
+	// And a witness whose store is gone.
+	fs = newDisk()
+	s = openTestStore(t, fs)
+	storeSome(t, s, 1, 5)
+	require.NoError(t, s.close())
+	require.NoError(t, fs.RemoveAll("/data/raft/store"))
+	_, err = tryStore(storeOptions(fs))
+	require.ErrorIs(t, err, ErrDamaged)
+	for _, bad := range []string{"", witnessMagic, "BAROWIT\x02" + strings.Repeat("x", 16)} {
+		_, err = decodeWitness([]byte(bad))
+		require.Error(t, err)
+	}
+}
+
 // Rows that can't be what was written are told from those that are.
 func TestStoreNonsense(t *testing.T) {
 	for what, spoil := range map[string]func(s *store) error{
@@ -332,10 +364,11 @@ func TestStoreNonsense(t *testing.T) {
 		"the start":  func(s *store) error { return s.db.Delete(numberKey(entryKey, 1), nil) },
 		"the term":   func(s *store) error { return s.db.Delete(append([]byte{stableKey}, "CurrentTerm"...), nil) },
 		"the owner":  func(s *store) error { return s.db.Delete([]byte{aboutKey}, nil) },
+		"writes":     func(s *store) error { return s.db.Delete([]byte{writesKey}, nil) },
 		"applied":    func(s *store) error { return s.db.Set([]byte{appliedKey}, []byte("1"), nil) },
 		"a snapshot": func(s *store) error { return s.db.Set(numberKey(metaKey, 1), []byte{version, 9}, nil) },
 	} {
-		fs := vfs.NewMem()
+		fs := newDisk()
 		s := openTestStore(t, fs)
 		storeSome(t, s, 1, 9)
 		require.NoError(t, spoil(s))
