@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,24 @@ type host struct {
 	once    sync.Once
 	conns   []net.Conn
 	forward func(context.Context, []byte) ([]byte, error)
+	bytes   atomic.Int64 // in both directions
+}
+
+// metered counts for the host at its end.
+type metered struct {
+	net.Conn
+	host *host
+}
+
+func (m metered) Write(p []byte) (int, error) {
+	m.host.bytes.Add(int64(len(p)))
+	return m.Conn.Write(p)
+}
+
+func (m metered) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.host.bytes.Add(int64(n))
+	return n, err
 }
 
 func (n *network) listen(at string) *host {
@@ -121,7 +140,7 @@ func (h *host) dial(ctx context.Context, s Server) (net.Conn, error) {
 	}
 	here, there := net.Pipe()
 	select {
-	case to.accept <- there:
+	case to.accept <- metered{there, to}:
 	case <-to.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
@@ -131,7 +150,7 @@ func (h *host) dial(ctx context.Context, s Server) (net.Conn, error) {
 	defer h.net.mu.Unlock()
 	h.conns = append(h.conns, here)
 	to.conns = append(to.conns, there)
-	return here, nil
+	return metered{here, h}, nil
 }
 
 // setDown breaks all connections of the host, or lets others come.
