@@ -26,8 +26,9 @@
 //
 // One Pebble in Options.Dir holds the log, Raft's own few values and one snapshot;
 // docs/formats/consensus.md draws its rows. What is stored is synced before Raft hears of it. A
-// directory belongs to one node: another's is refused. What can be told to be damaged is refused by
-// Open: a voter that has forgotten its vote could help to elect a second leader.
+// directory belongs to one node: another's is refused. Damage is refused by Open, also that which
+// Pebble would pass over, by a witness beside it that counts the writes: a voter that has forgotten
+// its vote could help to elect a second leader.
 //
 // When the disk fails while the group runs, hashicorp/raft would panic. Instead the goroutine that
 // asked ends (runtime.Goexit), Run takes the rest down and returns the error: the node stays up and
@@ -48,6 +49,7 @@
 // All methods may be called by any goroutine, Run once. States are called by one goroutine at a
 // time: Open's first, later Raft's. They must not call back into the Group.
 //
-// Locks: Group.mu and layer.mu are leaves. store.writing is held while the log is changed, store.use
-// (shared) while Pebble is.
+// Locks: Group.founding, then Group.mu. Group.mu and layer.mu are held for moments only.
+// store.writing is held while the log is written, store.snapshots while a snapshot takes the place
+// of another, and store.use (shared) while Pebble is used.
 package consensus

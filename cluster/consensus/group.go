@@ -32,6 +32,8 @@ type Group struct {
 	places   chan struct{}             // taken by proposals under way
 	setting  chan struct{}             // taken by SetServers
 
+	founding sync.Mutex // held by Bootstrap, and while Run starts Raft
+
 	mu struct {
 		sync.Mutex
 		state  runState
@@ -84,17 +86,11 @@ func (g *Group) Close() error {
 // Run takes part until ctx is done, and then hands over the leadership if it is here. It returns an
 // error if it had to end before; the states stay as they are.
 func (g *Group) Run(ctx context.Context) error {
-	g.mu.Lock()
-	if g.mu.state != opened {
-		g.mu.Unlock()
-		return errors.New("consensus was run before")
-	}
-	g.mu.state = running
-	g.mu.Unlock()
-
 	r, err := g.start()
+	if errors.Is(err, errRunBefore) {
+		return err
+	}
 	if err == nil {
-		g.raft.Store(r)
 		g.announce()
 		g.watch(ctx, r)
 		g.handOver(r)
@@ -119,6 +115,15 @@ func (g *Group) Run(ctx context.Context) error {
 
 // start starts Raft, in a goroutine that ends if the store fails meanwhile.
 func (g *Group) start() (r *raft.Raft, err error) {
+	g.founding.Lock()
+	defer g.founding.Unlock()
+	g.mu.Lock()
+	state := g.mu.state
+	g.mu.state = max(state, running)
+	g.mu.Unlock()
+	if state != opened {
+		return nil, errRunBefore
+	}
 	t := g.layer.transport(g.config)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -127,10 +132,13 @@ func (g *Group) start() (r *raft.Raft, err error) {
 	})
 	wg.Wait()
 	if r == nil {
-		err = errors.Join(err, g.failure.get(), t.Close())
+		return nil, errors.Join(err, g.failure.get(), t.Close())
 	}
-	return r, err
+	g.raft.Store(r)
+	return r, nil
 }
+
+var errRunBefore = errors.New("consensus was run before")
 
 // handOver gives the leadership to another voter, as far as there is one.
 func (g *Group) handOver(r *raft.Raft) {
@@ -202,7 +210,8 @@ func (g *Group) patience(c <-chan struct{}) {
 }
 
 // Bootstrap founds the group with these servers, of which this node must be a voter. Founding on
-// several nodes is all right if each is given the same servers.
+// several nodes is all right if each is given the same servers. It can be called before Run and
+// while that runs.
 func (g *Group) Bootstrap(servers []Server) error {
 	if err := validServers(servers); err != nil {
 		return fmt.Errorf("found consensus: %w", err)
@@ -210,21 +219,25 @@ func (g *Group) Bootstrap(servers []Server) error {
 	if s, ok := find(servers, g.opts.ID); !ok || !s.Voter {
 		return fmt.Errorf("found consensus: %s is not a voter", g.opts.ID)
 	}
+	g.founding.Lock()
+	defer g.founding.Unlock()
 	g.mu.Lock()
 	state := g.mu.state
 	g.mu.Unlock()
-	var err error
-	if r := g.raft.Load(); state == running && r != nil {
-		err = r.BootstrapCluster(toRaft(servers)).Error()
-	} else if state == opened {
+	err := ErrClosed
+	switch r := g.raft.Load(); {
+	case state == opened:
 		err = raft.BootstrapCluster(g.config, g.store, g.store, g.store, nil, toRaft(servers))
-	} else {
-		err = ErrClosed
+	case state == running && r != nil:
+		err = r.BootstrapCluster(toRaft(servers)).Error()
 	}
-	if errors.Is(err, raft.ErrCantBootstrap) {
+	switch {
+	case errors.Is(err, raft.ErrCantBootstrap):
 		return ErrFounded
+	case err != nil:
+		return fmt.Errorf("found consensus: %w", err)
 	}
-	return err
+	return nil
 }
 
 // Servers are those of the newest configuration that this node has heard of, by ID; none before Run.

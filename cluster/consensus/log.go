@@ -122,7 +122,7 @@ func (s *store) noteApplied(index uint64) {
 	b := s.db.NewBatch()
 	defer b.Close()
 	if err := b.Set([]byte{appliedKey}, binary.BigEndian.AppendUint64(nil, index), nil); err == nil {
-		_ = s.write(b, pebble.NoSync) // An error ends the group by itself.
+		_ = s.write(b) // An error ends the group by itself.
 	}
 }
 

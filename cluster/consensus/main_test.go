@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,24 @@ type host struct {
 	once    sync.Once
 	conns   []net.Conn
 	forward func(context.Context, []byte) ([]byte, error)
+	bytes   atomic.Int64 // in both directions
+}
+
+// metered counts for the host at its end.
+type metered struct {
+	net.Conn
+	host *host
+}
+
+func (m metered) Write(p []byte) (int, error) {
+	m.host.bytes.Add(int64(len(p)))
+	return m.Conn.Write(p)
+}
+
+func (m metered) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.host.bytes.Add(int64(n))
+	return n, err
 }
 
 func (n *network) listen(at string) *host {
@@ -121,7 +140,7 @@ func (h *host) dial(ctx context.Context, s Server) (net.Conn, error) {
 	}
 	here, there := net.Pipe()
 	select {
-	case to.accept <- there:
+	case to.accept <- metered{there, to}:
 	case <-to.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
@@ -131,7 +150,7 @@ func (h *host) dial(ctx context.Context, s Server) (net.Conn, error) {
 	defer h.net.mu.Unlock()
 	h.conns = append(h.conns, here)
 	to.conns = append(to.conns, there)
-	return here, nil
+	return metered{here, h}, nil
 }
 
 // setDown breaks all connections of the host, or lets others come.
@@ -171,6 +190,16 @@ type node struct {
 	other *list
 	end   context.CancelFunc
 	done  chan error
+	gone  bool
+}
+
+// newDisk has the data directory, as the node makes it.
+func newDisk() *vfs.MemFS {
+	fs := vfs.NewCrashableMem()
+	if err := errors.Join(fs.MkdirAll("/data", 0o750), syncDir(fs, "/")); err != nil {
+		panic(err)
+	}
+	return fs
 }
 
 type region struct {
@@ -185,7 +214,7 @@ func newRegion(t testing.TB) *region { return &region{t: t, nodes: map[int]*node
 // options of node n.
 func (r *region) options(n *node) Options {
 	o := Options{
-		ID: id(n.n), Dir: "raft", FS: n.fs, States: map[string]State{"list": n.state, "other": n.other},
+		ID: id(n.n), Dir: "/data/raft", FS: n.fs, States: map[string]State{"list": n.state, "other": n.other},
 		Listener: n.host, Dial: n.host.dial, Forward: n.host.send,
 		Registerer: prometheus.NewPedanticRegistry(),
 	}
@@ -198,7 +227,7 @@ func (r *region) options(n *node) Options {
 // start starts node n on the disk that it has.
 func (r *region) start(n int) *node {
 	r.t.Helper()
-	x := &node{t: r.t, n: n, fs: vfs.NewCrashableMem(), state: &list{}, other: &list{}, done: make(chan error, 1)}
+	x := &node{t: r.t, n: n, fs: newDisk(), state: &list{}, other: &list{}, done: make(chan error, 1)}
 	if old := r.nodes[n]; old != nil {
 		x.fs = old.fs
 	}
@@ -217,6 +246,7 @@ func (r *region) start(n int) *node {
 // stop ends a node in order.
 func (x *node) stop() {
 	x.t.Helper()
+	x.gone = true
 	x.end()
 	require.NoError(x.t, <-x.done)
 	require.NoError(x.t, x.Close())
@@ -234,6 +264,9 @@ func (r *region) stopAll() {
 		x.host.setDown(true)
 	}
 	for _, x := range r.nodes {
+		if x.gone {
+			continue
+		}
 		x.end()
 		<-x.done
 		require.NoError(r.t, x.Close())

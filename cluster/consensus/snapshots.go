@@ -47,7 +47,7 @@ func (s *store) loadSnapshot() error {
 	if err != nil {
 		return err
 	}
-	return s.commit(b)
+	return s.write(b)
 }
 
 func snapshotID(m *raft.SnapshotMeta, number uint64) string {
@@ -150,7 +150,7 @@ func (k *snapshotSink) writeChunk(chunk []byte) error {
 	defer b.Close()
 	key := binary.BigEndian.AppendUint32(numberKey(chunkKey, k.number), k.chunks)
 	k.chunks++
-	return errors.Join(b.Set(key, chunk, nil), k.store.commit(b))
+	return errors.Join(b.Set(key, chunk, nil), k.store.write(b))
 }
 
 // Close implements raft.SnapshotSink: the snapshot takes the place of the one before, unless that is
@@ -205,5 +205,5 @@ func (k *snapshotSink) Cancel() error {
 func (k *snapshotSink) remove() error {
 	b := k.store.db.NewBatch()
 	defer b.Close()
-	return errors.Join(b.DeleteRange(numberKey(chunkKey, k.number), numberKey(chunkKey, k.number+1), nil), k.store.commit(b))
+	return errors.Join(b.DeleteRange(numberKey(chunkKey, k.number), numberKey(chunkKey, k.number+1), nil), k.store.write(b))
 }

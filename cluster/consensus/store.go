@@ -18,6 +18,7 @@ import (
 // The first byte of a key says what the row is.
 const (
 	aboutKey   = 'a' // version and owner
+	writesKey  = 'b' // how many writes were made
 	appliedKey = 'c' // the last entry that was applied when the log was last written
 	chunkKey   = 'd' // number of a snapshot, number of the chunk: bytes of it
 	stableKey  = 'k' // a name: one of Raft's values
@@ -41,6 +42,12 @@ type store struct {
 		sync.RWMutex
 		closed bool
 	}
+	// committing is held while something is written and its number kept by the witness.
+	committing struct {
+		sync.Mutex
+		witness *witness
+		writes  uint64
+	}
 	// writing is held while the log is written, to disk and here; snapshots likewise.
 	writing sync.Mutex
 	log     struct {
@@ -55,16 +62,16 @@ type store struct {
 }
 
 func openStore(o *Options, f *failure, m *metrics) (*store, error) {
-	if err := o.FS.MkdirAll(o.Dir, 0o750); err != nil {
+	if err := errors.Join(o.FS.MkdirAll(o.Dir, 0o750), syncDir(o.FS, o.FS.PathDir(o.Dir))); err != nil {
 		return nil, fmt.Errorf("open store of consensus: %w", err)
 	}
-	db, err := pebble.Open(o.Dir, pebbleOptions(o.FS, o.Logger))
+	db, err := pebble.Open(o.FS.PathJoin(o.Dir, "store"), pebbleOptions(o.FS, o.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("open store of consensus in %s: %w", o.Dir, damaged(err))
 	}
 	s := &store{db: db, opts: o, failure: f, metrics: m}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store of consensus in %s: %w", o.Dir, damaged(err)), db.Close())
+		return nil, errors.Join(fmt.Errorf("open store of consensus in %s: %w", o.Dir, damaged(err)), s.close())
 	}
 	return s, nil
 }
@@ -79,6 +86,9 @@ func damaged(err error) error {
 
 // load looks at all there is: it is little.
 func (s *store) load() error {
+	if err := s.loadWrites(); err != nil {
+		return err
+	}
 	if err := s.loadAbout(); err != nil {
 		return err
 	}
@@ -104,6 +114,29 @@ func (s *store) load() error {
 		return fmt.Errorf("%w: there is nothing before entry %d", ErrDamaged, first)
 	}
 	return s.loadApplied()
+}
+
+// loadWrites checks that no write was lost.
+func (s *store) loadWrites() (err error) {
+	if s.committing.writes, err = s.number(writesKey); err != nil {
+		return err
+	}
+	s.committing.witness, err = openWitness(s.opts.FS, s.opts.Dir, s.committing.writes)
+	return err
+}
+
+// number reads a row that is one, 0 if there is none.
+func (s *store) number(key byte) (uint64, error) {
+	v, err := s.get([]byte{key})
+	switch {
+	case errors.Is(err, errNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(v) != 8:
+		return 0, fmt.Errorf("%w: a number of %d bytes", ErrDamaged, len(v))
+	}
+	return binary.BigEndian.Uint64(v), nil
 }
 
 // loadAbout checks whose the store is, or writes it into an empty one.
@@ -139,19 +172,9 @@ func (s *store) found(about []byte) error {
 }
 
 func (s *store) loadApplied() error {
-	v, err := s.get([]byte{appliedKey})
-	var applied uint64
-	switch {
-	case errors.Is(err, errNotFound):
-	case err != nil:
-		return err
-	case len(v) != 8:
-		return fmt.Errorf("%w: an index of %d bytes", ErrDamaged, len(v))
-	default:
-		applied = binary.BigEndian.Uint64(v)
-	}
+	applied, err := s.number(appliedKey)
 	s.applied.Store(min(applied, s.log.last))
-	return nil
+	return err
 }
 
 // close waits for whoever uses the store.
@@ -162,7 +185,11 @@ func (s *store) close() error {
 		return nil
 	}
 	s.use.closed = true
-	return s.db.Close()
+	err := s.db.Close()
+	if w := s.committing.witness; w != nil {
+		err = errors.Join(err, w.close())
+	}
+	return err
 }
 
 // enter begins a use of Pebble that leave ends.
@@ -177,11 +204,34 @@ func (s *store) enter() error {
 
 func (s *store) leave() { s.use.RUnlock() }
 
-// commit writes b, synced.
-func (s *store) commit(b *pebble.Batch) error { return s.write(b, pebble.Sync) }
+// commit writes b, synced, and has it witnessed.
+func (s *store) commit(b *pebble.Batch) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	n := s.committing.writes + 1
+	if err := b.Set([]byte{writesKey}, binary.BigEndian.AppendUint64(nil, n), nil); err != nil {
+		return err
+	}
+	return s.attempt(func() error {
+		w := s.committing.witness
+		if err := w.create(s.opts.FS, s.opts.Dir); err != nil {
+			return err
+		}
+		if err := b.Commit(pebble.Sync); err != nil {
+			return err
+		}
+		s.committing.writes = n
+		return w.set(n)
+	})
+}
 
-// write writes b. After an error nobody knows what is on disk, so there is no second try.
-func (s *store) write(b *pebble.Batch, how *pebble.WriteOptions) (err error) {
+// write writes b, which is on disk once something is committed after it.
+func (s *store) write(b *pebble.Batch) error {
+	return s.attempt(func() error { return b.Commit(pebble.NoSync) })
+}
+
+// attempt writes by f. After an error nobody knows what is on disk, so there is no second try.
+func (s *store) attempt(f func() error) (err error) {
 	if err := s.failure.get(); err != nil {
 		return err
 	}
@@ -202,7 +252,7 @@ func (s *store) write(b *pebble.Batch, how *pebble.WriteOptions) (err error) {
 			s.failure.fail(err)
 		}
 	}()
-	return b.Commit(how)
+	return f()
 }
 
 // get returns a copy of a row, or errNotFound.
