@@ -86,6 +86,7 @@ func TestConcurrentWrites(t *testing.T) {
 	})
 	wg.Wait()
 	late.Wait()
+	g.stop()
 	has := map[placement.NodeID]held{}
 	for _, n := range p.Nodes {
 		has[n.ID] = g.has(n.ID)

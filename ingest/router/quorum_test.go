@@ -85,6 +85,7 @@ func TestOneReplicaFails(t *testing.T) {
 				_, err := g.write(t, f)
 				require.NoError(t, err)
 				wg.Wait()
+				g.stop()
 				for i := range nodes {
 					if i == 1 {
 						require.Empty(t, g.has(id(i)))
@@ -199,6 +200,7 @@ func TestLateAnswers(t *testing.T) {
 				first := late.answers[0]
 				late.answers = late.answers[1:]
 				first()
+				g.stop() // What comes after it is told nevertheless.
 				if fails {
 					require.Equal(t, want[id(1)], g.missed.held[id(1)])
 				} else {

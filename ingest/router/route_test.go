@@ -97,7 +97,7 @@ func TestAgainstOracle(t *testing.T) {
 					}
 					g.SetPlacement(p)
 					f := randomFrame(rng, int64(n*1000), refs)
-					expect(want, p, f, g.labels)
+					expect(want, p, f, g.Labels)
 					rejected, err := g.write(t, f)
 					require.NoError(t, err)
 					require.Empty(t, rejected)
@@ -142,7 +142,7 @@ func TestMetadataAlone(t *testing.T) {
 		f.Metadata = append(f.Metadata, frame.Metadata{Metric: fmt.Sprint("m", i)})
 	}
 	want := map[placement.NodeID]held{}
-	expect(want, p, f, g.labels)
+	expect(want, p, f, g.Labels)
 	_, err := g.write(t, f)
 	require.NoError(t, err)
 	total := 0
