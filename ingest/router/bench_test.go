@@ -40,7 +40,7 @@ type sink struct{ *store }
 
 func (sink) Append(context.Context, *frame.Frame) ([]frame.Rejected, error) { return nil, nil }
 
-func (sink) Send(_ *frame.Frame, _ func(series.Ref) series.Labels, done func([]frame.Rejected, error)) error {
+func (sink) Send(_ *frame.Frame, done func([]frame.Rejected, error)) error {
 	done(nil, nil)
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 // each acknowledged sample is on each of its replicas, or that one is known to have missed it, with
 // the value that was sent.
 func TestConcurrentWrites(t *testing.T) {
-	const writers, rounds, each = 4, 150, 40
+	const writers, rounds, each = 4, 60, 40
 	p := found(t, 3, 4, 2)
 	joined, err := p.Join(fleet(5, 2)[4])
 	require.NoError(t, err)
@@ -86,6 +86,7 @@ func TestConcurrentWrites(t *testing.T) {
 	})
 	wg.Wait()
 	late.Wait()
+	g.stop()
 	has := map[placement.NodeID]held{}
 	for _, n := range p.Nodes {
 		has[n.ID] = g.has(n.ID)

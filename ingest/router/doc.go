@@ -53,14 +53,23 @@
 // A sample is rejected when every whole replica rejected it that had answered by then.
 //
 // A frame that was acknowledged and that a replica lacks is told to Options.Missed. What was not
-// acknowledged is not: the sender brings it again, and to keep it would push out what was acknowledged.
+// acknowledged is not: the sender brings it again, and to keep it would push out what was
+// acknowledged. Append tells of those that are known to have failed when it returns; Run tells of those
+// that fail later.
 //
 // # Who owns memory
 //
 // The caller's frame, and all views of it, are touched only until Append returns. The account of a
-// write (the dealt columns, the list of nodes) is held by Append and by each Sender that has not
-// called done, and used again when the last of them lets go. Before Append returns it copies what
-// outstanding nodes may still miss out of the caller's frame, if there is a Missed to tell.
+// write (the dealt columns, the list of nodes) is held by Append, by each Sender that has not called
+// done and by each miss that has not been told, and used again when the last of them lets go. Before
+// Append returns it copies what outstanding nodes may still miss out of the caller's frame, if there is
+// a Missed to tell.
+//
+// # Cost
+//
+// Between a Writer and stores that do nothing (go test -run '^$' -bench . ./ingest/router), a sample
+// costs 20 to 30 ns more than without a Router with one replica on three nodes, or with three on
+// five, and 7 to 20 ns with three on three. A series takes 55 bytes beside its labels.
 //
 // All methods may be called concurrently. Locks are taken in this order: stripe, free list, page; a
 // write's lock is never held with another.

@@ -144,18 +144,18 @@ func (s *store) has() held {
 // peer is another node, and the Sender to it. Unless told otherwise it takes a frame and says so
 // before Send returns.
 type peer struct {
-	mu      sync.Mutex
-	held    held
-	refuse  error // of Send
-	err     error // of done
-	reject  func(labels string, t int64) frame.Reason
-	later   func(done func()) // calls done when it likes
-	gone    bool              // can't be reached
-	frames  int
-	unknown int // samples whose labels were gone
+	mu     sync.Mutex
+	region *region
+	held   held
+	refuse error // of Send
+	err    error // of done
+	reject func(labels string, t int64) frame.Reason
+	later  func(done func()) // calls done when it likes
+	gone   bool              // can't be reached
+	frames int
 }
 
-func (p *peer) Send(f *frame.Frame, labels func(series.Ref) series.Labels, done func([]frame.Rejected, error)) error {
+func (p *peer) Send(f *frame.Frame, done func([]frame.Rejected, error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refuse != nil {
@@ -165,11 +165,7 @@ func (p *peer) Send(f *frame.Frame, labels func(series.Ref) series.Labels, done 
 	f.Sender, f.Seq, f.Series = 7, uint64(p.frames), []frame.SeriesDef{{Ref: 1}} // It may.
 	got := held{}
 	rejected := got.put(f, func(r series.Ref) string {
-		ls := labels(r)
-		if ls == nil {
-			p.unknown++
-		}
-		return string(ls)
+		return string(p.region.Labels(r))
 	}, p.reject)
 	err := p.err
 	answer := func() {
@@ -207,6 +203,7 @@ func (p *peer) has() held {
 // region is a Router on the first of some nodes, and what all of them hold.
 type region struct {
 	*Router
+	stop   func() // ends Run
 	own    *store
 	peers  map[placement.NodeID]*peer
 	missed struct {
@@ -239,7 +236,7 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 	g := &region{own: newStore(), peers: map[placement.NodeID]*peer{}}
 	g.missed.frames, g.missed.held = map[placement.NodeID]int{}, map[placement.NodeID]held{}
 	for i := 1; i < 8; i++ {
-		g.peers[id(i)] = &peer{held: held{}}
+		g.peers[id(i)] = &peer{region: g, held: held{}}
 	}
 	o := Options{
 		Self: id(0), Local: g.own, Registerer: prometheus.NewPedanticRegistry(),
@@ -271,6 +268,14 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 	if p != nil {
 		g.SetPlacement(p)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- g.Run(ctx) }()
+	g.stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	t.Cleanup(g.stop)
 	return g
 }
 
@@ -343,6 +348,6 @@ func randomFrameOf(refs []series.Ref) *frame.Frame {
 
 func wantOf(g *region, p *placement.Placement, f *frame.Frame) map[placement.NodeID]held {
 	want := map[placement.NodeID]held{}
-	expect(want, p, f, g.labels)
+	expect(want, p, f, g.Labels)
 	return want
 }

@@ -61,7 +61,7 @@ func TestLocalStoreForgetsAndRejects(t *testing.T) {
 	}
 	g.own.mu.Lock()
 	for _, i := range []int{1, 2} {
-		ls := string(g.labels(refs[i]))
+		ls := string(g.Labels(refs[i]))
 		delete(g.own.labels, g.own.refs[ls])
 		delete(g.own.refs, ls)
 	}
@@ -96,7 +96,7 @@ func TestFindAsksTheLocalStore(t *testing.T) {
 	for i, ref := range g.Find(nil, all) {
 		if p.Shards[all[i].Fingerprint().Shard(p.Bits)][0].Node == id(0) {
 			mine++
-			require.Equal(t, all[i], g.labels(ref))
+			require.Equal(t, all[i], g.Labels(ref))
 			_, c := g.table.cell(ref)
 			require.Equal(t, uint64(locals[i]), c.local.Load())
 		} else {

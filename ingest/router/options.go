@@ -15,14 +15,14 @@ import (
 
 // Sender takes frames for one other node.
 type Sender interface {
-	// Send takes f, of router references, for which labels tells the labels; nil are those of a series
-	// that has been forgotten since, whose samples are not to be sent. It does not block. It may set
-	// Sender, Seq and Series of f, and may neither keep f or its columns nor change them.
+	// Send takes f, of the Router's references, whose labels Router.Labels tells at any time. It does not
+	// block. It may set Sender, Seq and Series of f, and may neither keep f or its columns nor
+	// change them.
 	//
 	// An error says that f was not taken. Else done is called exactly once, from any goroutine, also
 	// before Send returns: with what the node refused, which the callee keeps, or with an error if
-	// it is not known to have f. labels may be called at any time.
-	Send(f *frame.Frame, labels func(series.Ref) series.Labels, done func([]frame.Rejected, error)) error
+	// it is not known to have f. done does not block while Router.Run keeps up.
+	Send(f *frame.Frame, done func([]frame.Rejected, error)) error
 }
 
 // Options of a Router. Self, Local and Reach must be given.
@@ -34,8 +34,8 @@ type Options struct {
 	// Reach returns how another node gets frames, false if it can't be reached at all.
 	Reach func(placement.NodeID) (Sender, bool)
 	// Missed is told of each frame that was acknowledged by others and that the node, which may be this
-	// one, lacks. f is the caller's again when it returns. It may be called from several goroutines, and
-	// by Append. nil is told nothing; missed frames are counted all the same.
+	// one, lacks. f is the caller's again when it returns. It is called by Append, which waits for it, or
+	// by Run. nil is told nothing; missed frames are counted all the same.
 	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels)
 	// Idle is how long a series must have been unused to be forgotten; default 1 h, as the cache of
 	// raw labels above. It may take a quarter more. It is counted in whole minutes.

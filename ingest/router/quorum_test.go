@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -85,6 +86,7 @@ func TestOneReplicaFails(t *testing.T) {
 				_, err := g.write(t, f)
 				require.NoError(t, err)
 				wg.Wait()
+				g.stop()
 				for i := range nodes {
 					if i == 1 {
 						require.Empty(t, g.has(id(i)))
@@ -199,6 +201,7 @@ func TestLateAnswers(t *testing.T) {
 				first := late.answers[0]
 				late.answers = late.answers[1:]
 				first()
+				g.stop() // What comes after it is told nevertheless.
 				if fails {
 					require.Equal(t, want[id(1)], g.missed.held[id(1)])
 				} else {
@@ -212,6 +215,47 @@ func TestLateAnswers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whoever reads a peer's answers does not wait for the disk of an outbox, and no miss is lost however
+// many wait for it.
+func TestLateMissesDoNotBlock(t *testing.T) {
+	const writes = 100
+	gate := make(chan struct{})
+	missed := make(chan placement.NodeID, writes)
+	g := newRegion(t, found(t, 3, 3, 1), func(o *Options) {
+		o.Missed = func(n placement.NodeID, _ *frame.Frame, _ func(series.Ref) series.Labels) {
+			<-gate
+			missed <- n
+		}
+	})
+	late := hold(g.peers[id(1)])
+	g.peers[id(1)].set(func(p *peer) { p.err = errFake })
+	refs := g.refs(t, sets(10)...)
+	for n := range writes {
+		_, err := g.write(t, floats(int64(n), refs...))
+		require.NoError(t, err)
+	}
+	late.give()
+	require.Empty(t, missed)
+	close(gate)
+	g.stop()
+	require.Len(t, missed, writes)
+	require.Equal(t, float64(writes), testutil.ToFloat64(g.metrics.missed))
+}
+
+func TestNobodyToTellOfMisses(t *testing.T) {
+	g := newRegion(t, found(t, 3, 3, 1), func(o *Options) { o.Missed = nil })
+	late := hold(g.peers[id(1)])
+	refs := g.refs(t, sets(10)...)
+	g.peers[id(1)].set(func(p *peer) { p.err = errFake })
+	_, err := g.write(t, floats(1, refs...))
+	require.NoError(t, err)
+	late.give()
+	g.peers[id(1)].set(func(p *peer) { p.gone = true })
+	_, err = g.write(t, floats(2, refs...))
+	require.NoError(t, err)
+	require.Equal(t, 2.0, testutil.ToFloat64(g.metrics.missed))
 }
 
 func TestContextEnds(t *testing.T) {

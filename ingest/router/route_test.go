@@ -46,7 +46,7 @@ func randomFrame(rng *rand.Rand, at int64, refs []series.Ref) *frame.Frame {
 	f := &frame.Frame{}
 	pick := func() series.Ref { return refs[rng.IntN(len(refs))] }
 	starts := rng.IntN(3) == 0
-	for range rng.IntN(100) {
+	for range rng.IntN(60) {
 		ref := pick()
 		for range 1 + rng.IntN(3) { // Runs of one series, too.
 			f.Refs, f.Times, f.Values = append(f.Refs, ref), append(f.Times, at), append(f.Values, float64(rng.IntN(1000)))
@@ -80,15 +80,15 @@ func TestAgainstOracle(t *testing.T) {
 				refs := g.refs(t, all...)
 				want := map[placement.NodeID]held{}
 				filling := 0
-				for n := range 60 {
+				for n := range 30 {
 					switch n {
-					case 20:
+					case 10:
 						var err error
 						p, err = p.Join(fleet(nodes+1, 2)[nodes])
 						require.NoError(t, err)
 						p = p.Next(8)
 						filling = len(p.Moves())
-					case 40:
+					case 20:
 						for _, m := range p.Moves() {
 							var err error
 							p, err = p.Filled(m.Shard, m.To)
@@ -97,7 +97,7 @@ func TestAgainstOracle(t *testing.T) {
 					}
 					g.SetPlacement(p)
 					f := randomFrame(rng, int64(n*1000), refs)
-					expect(want, p, f, g.labels)
+					expect(want, p, f, g.Labels)
 					rejected, err := g.write(t, f)
 					require.NoError(t, err)
 					require.Empty(t, rejected)
@@ -142,7 +142,7 @@ func TestMetadataAlone(t *testing.T) {
 		f.Metadata = append(f.Metadata, frame.Metadata{Metric: fmt.Sprint("m", i)})
 	}
 	want := map[placement.NodeID]held{}
-	expect(want, p, f, g.labels)
+	expect(want, p, f, g.Labels)
 	_, err := g.write(t, f)
 	require.NoError(t, err)
 	total := 0

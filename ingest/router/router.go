@@ -20,9 +20,9 @@ var _ ingest.Store = (*Router)(nil)
 type Router struct {
 	opts    Options
 	table   *table
-	labels  func(series.Ref) series.Labels
 	metrics *metrics
 	writes  sync.Pool // of *write
+	late    late
 
 	routes  atomic.Pointer[routes]
 	placing sync.Mutex // held while routes are replaced
@@ -35,7 +35,7 @@ func New(opts Options) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{opts: opts, table: newTable(opts.MaxSeries, uint32(opts.Idle/grain))}
-	r.labels = r.table.labels
+	r.late.queue = make(chan *target, lateFrames)
 	r.metrics = newMetrics(opts.Registerer, r.table)
 	r.writes.New = func() any { return newWrite(r) }
 	return r, nil
@@ -73,6 +73,9 @@ func (r *Router) SetPlacement(p *placement.Placement) {
 		r.routes.Store(newRoutes(p, r.opts.Self))
 	}
 }
+
+// Labels of a reference, nil if the series has been forgotten. They may be kept.
+func (r *Router) Labels(ref series.Ref) series.Labels { return r.table.labels(ref) }
 
 // Refs implements ingest.Store. It makes series known here; a node's own store hears of them with
 // their first samples.

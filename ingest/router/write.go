@@ -31,7 +31,8 @@ type write struct {
 		sync.Mutex
 		state quorum.State // Begun and used before anyone else has the write.
 		// closed says that Append has seen all that it will. What it saw of targets does not change
-		// any more; their frames are no views of the caller's, if missed says that they may be needed.
+		// any more. missed says that those who fail from then on are to be told of: if there is someone to
+		// tell, the frames of those who have not answered are no views of the caller's then.
 		closed bool
 		missed bool
 	}
@@ -79,8 +80,11 @@ func (w *write) target(node uint16) *target {
 	} else {
 		t = &target{write: w}
 		t.done = func(rejected []frame.Rejected, err error) {
-			t.write.answer(t, rejected, err)
-			t.write.release()
+			if !t.write.answer(t, rejected, err) {
+				t.write.release()
+			} else if r := t.write.router; r.opts.Missed == nil || !r.late.put(t) {
+				r.tellLate(t)
+			}
 		}
 	}
 	t.node = node
@@ -102,7 +106,7 @@ func (w *write) send() {
 			continue
 		}
 		w.holders.Add(1)
-		if err := sender.Send(&t.frame, w.router.labels, t.done); err != nil {
+		if err := sender.Send(&t.frame, t.done); err != nil {
 			w.answer(t, nil, err)
 			w.holders.Add(-1) // Append holds it still.
 		}
@@ -120,8 +124,9 @@ func (w *write) sendOwn(ctx context.Context) {
 	w.answer(t, rejected, err)
 }
 
-// answer takes what a node says. It wakes Append when that decides.
-func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
+// answer takes what a node says. It reports whether there is a miss to be told, with no Append there
+// any more to do it.
+func (w *write) answer(t *target, rejected []frame.Rejected, err error) (missed bool) {
 	m := &w.router.metrics.remote
 	if int(t.node) == w.routes.self {
 		m = &w.router.metrics.local
@@ -129,17 +134,10 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
 	if err != nil {
 		m.failures.Inc()
 	}
-	if w.note(t, rejected, err) {
-		w.router.missed(w, t)
-	}
-}
-
-// note writes an answer down. It reports whether it came late, with a miss to be told.
-func (w *write) note(t *target, rejected []frame.Rejected, err error) (missed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.closed {
-		return w.mu.missed && err != nil
+		return err != nil && w.mu.missed
 	}
 	t.answered, t.rejected, t.err = true, rejected, err
 	answer := w.mu.state.Ack
@@ -222,7 +220,7 @@ func (r *Router) missed(w *write, t *target) {
 	if r.opts.Missed != nil {
 		f := &t.frame
 		f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
-		r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.labels)
+		r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.Labels)
 	}
 }
 
