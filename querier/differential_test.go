@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/barograph-db/barograph/querier"
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/queriertest"
 )
 
 var (
@@ -36,7 +38,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("first seed: %d", seed)
 	cases, ours, left := 0, 0, 0
 	for begin := time.Now(); time.Since(begin) < *differentialTime && !t.Failed(); seed++ {
-		d := newDifferential(t, seed)
+		d := newDifferential(t, seed, false)
 		for range 200 {
 			d.compare()
 			cases++
@@ -49,6 +51,21 @@ func TestDifferential(t *testing.T) {
 	require.Greater(t, left, cases/100)
 }
 
+// TestDifferentialInCluster compares three nodes, of which one can't be reached, with one.
+func TestDifferentialInCluster(t *testing.T) {
+	seed := *differentialSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("first seed: %d", seed)
+	for begin := time.Now(); time.Since(begin) < *differentialTime && !t.Failed(); seed++ {
+		d := newDifferential(t, seed, true)
+		for range 100 {
+			d.compare()
+		}
+	}
+}
+
 type differential struct {
 	t       *testing.T
 	seed    uint64
@@ -59,7 +76,7 @@ type differential struct {
 	metrics *prometheus.Registry // of columns
 }
 
-func newDifferential(t *testing.T, seed uint64) *differential {
+func newDifferential(t *testing.T, seed uint64, clustered bool) *differential {
 	d := &differential{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1))}
 	d.store = &fixedStore{}
 	d.store.fill(d.rng)
@@ -79,8 +96,31 @@ func newDifferential(t *testing.T, seed uint64) *differential {
 	d.plain = open(true)
 	d.metrics = prometheus.NewRegistry()
 	opts.Registerer = d.metrics
-	d.columns = open(false)
+	if clustered {
+		opts.Plain = false
+		d.columns = d.openCluster(opts)
+	} else {
+		d.columns = open(false)
+	}
 	return d
+}
+
+func (d *differential) openCluster(opts querier.Options) *querier.Engine {
+	nodes, stores := make([]*fixedStore, 3), make([]leaf.Store, 3)
+	for i := range nodes {
+		nodes[i] = &fixedStore{}
+		stores[i] = nodes[i]
+	}
+	c := queriertest.NewCluster(d.t, stores, 2, opts)
+	for _, s := range d.store.series {
+		for i, n := range nodes {
+			if c.Holds(i, s.Labels) {
+				n.series = append(n.series, s)
+			}
+		}
+	}
+	c.Kill(1 + d.rng.IntN(2))
+	return c.Engines[0]
 }
 
 // parts returns how many parts of queries had that result.

@@ -17,13 +17,13 @@ type Kind uint8
 
 // The kinds of errors.
 const (
-	Internal  Kind = iota // the storage or this program failed
-	BadData               // the request makes no sense, or is over a limit before it has run
-	Execution             // the query can't be evaluated, or reached a limit while it ran
-	Timeout               // the query took too long
-	Canceled              // the client went away
-	TooMany               // the node has too much to do: try again later
-	Unavailable           // too few nodes have what is asked for: try again later
+	Internal    Kind = iota // the storage or this program failed
+	BadData                 // the request makes no sense, or is over a limit before it has run
+	Execution               // the query can't be evaluated, or reached a limit while it ran
+	Timeout                 // the query took too long
+	Canceled                // the client went away
+	TooMany                 // the node has too much to do: try again later
+	Unavailable             // too few nodes have what is asked for: try again later
 )
 
 var kindNames = [...]string{"internal", "bad_data", "execution", "timeout", "canceled", "too_many", "unavailable"}

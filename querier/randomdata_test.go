@@ -31,7 +31,7 @@ func (s *fixedStore) Select(_ context.Context, sel series.Selector) (chunk.Serie
 			return !m.Matches(string(c.Labels.Get(m.Name)))
 		})
 		c.Chunks = slices.DeleteFunc(slices.Clone(c.Chunks), func(c chunk.Chunk) bool { return c.MaxT < sel.Mint || c.MinT > sel.Maxt })
-		if matches && len(c.Chunks) > 0 {
+		if matches && len(c.Chunks) > 0 && sel.Shards.Has(c.Fingerprint) {
 			found = append(found, c)
 		}
 	}

@@ -33,7 +33,7 @@ func TestSplitDifferential(t *testing.T) {
 	t.Logf("first seed: %d", seed)
 	s := &splitDifferential{}
 	for begin := time.Now(); time.Since(begin) < *differentialTime/2 && !t.Failed(); seed++ {
-		s.differential = newDifferential(t, seed)
+		s.differential = newDifferential(t, seed, false)
 		for range 100 {
 			s.split()
 		}

@@ -1,7 +1,9 @@
 package merge
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/series"
@@ -45,10 +47,22 @@ func (m *merged) Next() bool {
 		if series.Compare(m.cur.Fingerprint, m.cur.Labels, s.Fingerprint, s.Labels) != 0 {
 			break
 		}
-		m.cur.Chunks = chunk.JoinSorted(m.cur.Chunks, s.Chunks)
+		m.cur.Chunks = join(m.cur.Chunks, s.Chunks)
 		m.advance()
 	}
 	return m.err == nil
+}
+
+// join takes copies of a chunk once: to merge them would cost time, and the hints of histograms.
+func join(a, b []chunk.Chunk) []chunk.Chunk {
+	both := chunk.JoinSorted(a, b)
+	if len(a) == 0 || len(b) == 0 {
+		return both // It is one of them.
+	}
+	return slices.CompactFunc(both, func(a, b chunk.Chunk) bool {
+		return a.MinT == b.MinT && a.MaxT == b.MaxT && a.Enc == b.Enc && a.Samples == b.Samples &&
+			a.Times == nil && b.Times == nil && bytes.Equal(a.Data, b.Data)
+	})
 }
 
 func (m *merged) start() {

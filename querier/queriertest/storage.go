@@ -26,6 +26,11 @@ func NewStorage(tb testing.TB, store leaf.Store, write Write) promstorage.Storag
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return NewEngineStorage(e, write)
+}
+
+// NewEngineStorage is NewStorage for an engine, which it closes.
+func NewEngineStorage(e *querier.Engine, write Write) promstorage.Storage {
 	return &storage{SampleAndChunkQueryable: e.Queryable(), engine: e, write: write}
 }
 

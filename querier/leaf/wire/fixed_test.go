@@ -2,7 +2,6 @@ package wire_test
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/barograph-db/barograph/querier/leaf"
@@ -10,9 +9,6 @@ import (
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/series"
 )
-
-// errCutInOrder ends a stream as if all had been sent.
-var errCutInOrder = errors.New("cut in order")
 
 // fixed has the series that it has; only Select is asked of it.
 type fixed struct {

@@ -64,11 +64,11 @@ func (limits) Failure(err error) leaf.Failure {
 }
 
 // serve returns a way to the node, over streams of a few messages.
-func serve(t testing.TB, node leaf.Node) (*wire.Remote, *network) {
+func serve(t testing.TB, node leaf.Node) (*wire.Remote, *queriertest.Network) {
 	server := wire.NewServer(wire.ServerOptions{Node: node, Limits: limits{1 << 40}})
-	n := &network{handlers: server.Handlers(), window: 2}
-	t.Cleanup(n.running.Wait)
-	return wire.NewRemote(n.open), n
+	n := &queriertest.Network{Handlers: server.Handlers(), Window: 2}
+	t.Cleanup(n.Wait)
+	return wire.NewRemote(n.Open), n
 }
 
 // apart is a store that is written to here and read from as another node.
@@ -295,11 +295,11 @@ func TestLongSeries(t *testing.T) {
 // TestCut ends the stream at every message: in order, and not.
 func TestCut(t *testing.T) {
 	local := leaf.New(fleet(t, 3000, 3))
-	for _, how := range []error{errors.New("broken"), errCutInOrder} {
+	for _, how := range []error{errors.New("broken"), queriertest.ErrCutInOrder} {
 		for at := 0; ; at++ {
 			remote, n := serve(t, local)
 			messages := 0
-			n.tap = func(i int, _ []byte) error {
+			n.Tap = func(i int, _ []byte) error {
 				messages++
 				if i == at {
 					return how
@@ -307,7 +307,7 @@ func TestCut(t *testing.T) {
 				return nil
 			}
 			got, err := list(t, remote, everyone)
-			n.running.Wait()
+			n.Wait()
 			if at == messages {
 				require.NoError(t, err)
 				require.Len(t, got, 3000)
@@ -333,12 +333,12 @@ func TestChangedMessages(t *testing.T) {
 	} {
 		_, n := serve(t, local)
 		remote := wire.NewRemote(func(ctx context.Context, method string) (wire.ClientConn, error) {
-			c, err := n.open(ctx, method)
+			c, err := n.Open(ctx, method)
 			return changed{c, change}, err
 		})
 		_, err := list(t, remote, everyone)
 		require.Error(t, err, what)
-		n.running.Wait()
+		n.Wait()
 	}
 }
 
@@ -359,15 +359,15 @@ func (c changed) Recv(dst []byte) ([]byte, error) {
 func TestCloseEarly(t *testing.T) {
 	remote, n := serve(t, leaf.New(fleet(t, 9000, 3)))
 	sent := make(chan int, 1000)
-	n.tap = func(i int, _ []byte) error { sent <- i; return nil }
+	n.Tap = func(i int, _ []byte) error { sent <- i; return nil }
 	set, err := remote.Select(context.Background(), everyone)
 	require.NoError(t, err)
 	require.True(t, set.Next())
-	for i := range n.window + 2 { // One is here, the window is full, and the last one waits.
+	for i := range n.Window + 2 { // One is here, the window is full, and the last one waits.
 		require.Equal(t, i, <-sent)
 	}
 	require.NoError(t, set.Close())
-	n.running.Wait()
+	n.Wait()
 	require.Empty(t, sent)
 	for set.Next() { // What is here already may be read.
 	}
@@ -388,7 +388,7 @@ func TestContextEnds(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = remote.LabelNames(ctx, everyone)
 	require.ErrorIs(t, err, context.Canceled)
-	n.running.Wait()
+	n.Wait()
 }
 
 func TestBudgets(t *testing.T) {
@@ -422,15 +422,15 @@ func TestBudgets(t *testing.T) {
 		}
 	}
 	require.Greater(t, held, bytes)
-	n.running.Wait()
+	n.Wait()
 
 	server := wire.NewServer(wire.ServerOptions{Node: local, Limits: limits{10_000}})
-	small := &network{handlers: server.Handlers(), window: 2}
-	_, err = list(t, wire.NewRemote(small.open), everyone)
+	small := &queriertest.Network{Handlers: server.Handlers(), Window: 2}
+	_, err = list(t, wire.NewRemote(small.Open), everyone)
 	var failure *leaf.Failure
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, leaf.Failure{Kind: 7, Text: "refused: the node is full"}, *failure)
-	small.running.Wait()
+	small.Wait()
 }
 
 func TestFailures(t *testing.T) {
@@ -438,13 +438,13 @@ func TestFailures(t *testing.T) {
 	for _, node := range []fixed{{err: broken}, {series: sorted([]chunk.Series{{Labels: series.FromStrings("a", "b")}}), late: broken}} {
 		registry := prometheus.NewRegistry()
 		server := wire.NewServer(wire.ServerOptions{Node: node, Limits: limits{1 << 20}, Registerer: registry})
-		n := &network{handlers: server.Handlers(), window: 2}
-		_, err := list(t, wire.NewRemote(n.open), series.Selector{})
+		n := &queriertest.Network{Handlers: server.Handlers(), Window: 2}
+		_, err := list(t, wire.NewRemote(n.Open), series.Selector{})
 		var failure *leaf.Failure
 		require.ErrorAs(t, err, &failure)
 		require.True(t, failure.Elsewhere)
 		require.True(t, strings.HasPrefix(failure.Text, "refused: broken broken"))
-		n.running.Wait()
+		n.Wait()
 		count, err := testutil.GatherAndCount(registry, "barograph_wire_requests_total", "barograph_wire_sent_bytes_total")
 		require.NoError(t, err)
 		require.Equal(t, 2, count)

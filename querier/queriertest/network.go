@@ -1,4 +1,4 @@
-package wire_test
+package queriertest
 
 import (
 	"context"
@@ -21,23 +21,31 @@ type pipe struct {
 
 var errClosed = errors.New("the stream was closed")
 
-// network opens streams to a server. Messages of the answers pass through tap, where an error breaks
-// the stream; it may be nil.
-type network struct {
-	handlers map[string]wire.Handler
-	window   int
-	tap      func(n int, msg []byte) error
+// ErrCutInOrder ends a stream as if all had been sent.
+var ErrCutInOrder = errors.New("cut in order")
+
+// Network opens streams to a server, in memory.
+type Network struct {
+	Handlers map[string]wire.Handler
+	// Window is how many messages of an answer are under way at most.
+	Window int
+	// Tap sees each message of an answer before it is sent. An error of it breaks the stream. It may be nil.
+	Tap func(n int, msg []byte) error
 
 	running sync.WaitGroup
 }
 
-func (n *network) open(ctx context.Context, method string) (wire.ClientConn, error) {
-	p := &pipe{up: make(chan []byte, 1), down: make(chan []byte, n.window), ended: make(chan struct{})}
+// Wait waits for all handlers to end.
+func (n *Network) Wait() { n.running.Wait() }
+
+// Open is a wire.Open.
+func (n *Network) Open(ctx context.Context, method string) (wire.ClientConn, error) {
+	p := &pipe{up: make(chan []byte, 1), down: make(chan []byte, n.Window), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	n.running.Go(func() {
 		defer close(p.ended)
 		defer p.cancel()
-		if err := n.handlers[method](p.ctx, &serverEnd{pipe: p, tap: n.tap}); !errors.Is(err, errCutInOrder) {
+		if err := n.Handlers[method](p.ctx, &serverEnd{pipe: p, tap: n.Tap}); !errors.Is(err, ErrCutInOrder) {
 			p.err = err
 		}
 	})
@@ -46,8 +54,10 @@ func (n *network) open(ctx context.Context, method string) (wire.ClientConn, err
 
 type clientEnd struct{ *pipe }
 
+// Send sends a message of the request.
 func (c clientEnd) Send(msg []byte) error { return c.send(c.up, msg) }
 
+// Recv receives a message of the answer.
 func (c clientEnd) Recv([]byte) ([]byte, error) {
 	select {
 	case msg := <-c.down:
@@ -65,6 +75,7 @@ func (c clientEnd) Recv([]byte) ([]byte, error) {
 	return nil, io.EOF
 }
 
+// Close ends the request.
 func (c clientEnd) Close() { c.cancel() }
 
 type serverEnd struct {
@@ -73,6 +84,7 @@ type serverEnd struct {
 	sent int
 }
 
+// Send sends a message of the answer.
 func (s *serverEnd) Send(msg []byte) error {
 	if s.tap != nil {
 		if err := s.tap(s.sent, msg); err != nil {
@@ -83,6 +95,7 @@ func (s *serverEnd) Send(msg []byte) error {
 	return s.send(s.down, msg)
 }
 
+// Recv receives a message of the request.
 func (s *serverEnd) Recv([]byte) ([]byte, error) {
 	select {
 	case msg := <-s.up:

@@ -1,0 +1,95 @@
+package queriertest
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/querier"
+	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/leaf/wire"
+	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/series"
+)
+
+// Cluster is some engines, each over a store of its own, that ask each other over streams in memory.
+type Cluster struct {
+	Engines   []*querier.Engine
+	placement *placement.Placement
+	gaps      []plan.Gap
+	networks  []*Network
+	killed    []atomic.Bool
+}
+
+const clusterBits = 4
+
+// NewCluster makes a node for each store. Each shard has replicas on so many of them, which the stores
+// must know: see Holds. The engines have Options but for the cluster.
+func NewCluster(tb testing.TB, stores []leaf.Store, replicas int, opts querier.Options) *Cluster {
+	c := &Cluster{
+		placement: &placement.Placement{Epoch: 1, Bits: clusterBits, Factor: replicas},
+		networks:  make([]*Network, len(stores)),
+		killed:    make([]atomic.Bool, len(stores)),
+	}
+	for i := range stores {
+		c.placement.Nodes = append(c.placement.Nodes, placement.Node{ID: nodeID(i), Name: string(rune('a' + i)), Weight: 1})
+	}
+	for s := range 1 << clusterBits {
+		var on []placement.Replica
+		for i := range replicas {
+			on = append(on, placement.Replica{Node: nodeID((s + i) % len(stores))})
+		}
+		slices.SortFunc(on, func(a, b placement.Replica) int { return a.Node.Compare(b.Node) })
+		c.placement.Shards = append(c.placement.Shards, on)
+	}
+	if err := c.placement.Validate(); err != nil {
+		tb.Fatal(err)
+	}
+	for i, store := range stores {
+		opts.Cluster = querier.Cluster{Self: nodeID(i), View: func() plan.View { return c.view(i) }, Reach: c.reach}
+		e, err := querier.New(store, opts)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = e.Close() }) // It is closed by tests as well.
+		c.Engines = append(c.Engines, e)
+		c.networks[i] = &Network{Handlers: e.Server().Handlers(), Window: 4}
+		tb.Cleanup(c.networks[i].Wait)
+		opts.Registerer = nil // It is the first engine's.
+	}
+	return c
+}
+
+func nodeID(i int) placement.NodeID { return placement.NodeID{15: byte(i + 1)} }
+
+// view is what a node sees: all nodes as if they lived.
+func (c *Cluster) view(of int) plan.View {
+	return plan.NewView(plan.Cluster{
+		Placement: c.placement, Self: nodeID(of), Alive: func(placement.NodeID) bool { return true }, Gaps: c.gaps,
+	})
+}
+
+var errKilled = errors.New("connection refused")
+
+func (c *Cluster) reach(n plan.Node) (leaf.Node, error) {
+	i := int(n.ID[len(n.ID)-1]) - 1
+	if c.killed[i].Load() {
+		return nil, errKilled
+	}
+	return wire.NewRemote(c.networks[i].Open), nil
+}
+
+// Holds reports whether a node has a replica of a series.
+func (c *Cluster) Holds(node int, ls series.Labels) bool {
+	return c.placement.Holds(ls.Fingerprint().Shard(clusterBits), nodeID(node))
+}
+
+// Kill makes a node one that nobody can reach, which nobody has noticed.
+func (c *Cluster) Kill(node int) { c.killed[node].Store(true) }
+
+// AddGap makes all nodes see a gap of a node. Nobody may be asking.
+func (c *Cluster) AddGap(node int, mint, maxt int64) {
+	c.gaps = append(c.gaps, plan.Gap{Node: nodeID(node), Mint: mint, Maxt: maxt})
+}
