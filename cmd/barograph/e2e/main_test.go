@@ -89,24 +89,9 @@ func launch(t *testing.T, url, log, path string, args ...string) *process {
 func launchCommand(t *testing.T, url, log string, cmd *exec.Cmd) *process {
 	t.Helper()
 	path := cmd.Path
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	require.NoError(t, err)
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait()
-		out.Close()
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.kill()
-		if t.Failed() {
-			text, _ := os.ReadFile(log)
-			t.Logf("%s printed:\n%s", filepath.Base(path), text[max(0, len(text)-4000):])
-		}
-	})
+	logTo(t, cmd, log)
+	require.NoError(t, cmd.Start())
+	p := adopt(t, cmd)
 	eventually(t, time.Minute, path+" is ready", func() bool {
 		resp, err := client.Get(url)
 		if err != nil {
@@ -115,6 +100,33 @@ func launchCommand(t *testing.T, url, log string, cmd *exec.Cmd) *process {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+	return p
+}
+
+// logTo keeps what the command prints, and shows the end of it if the test fails.
+func logTo(t *testing.T, cmd *exec.Cmd, log string) {
+	t.Helper()
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	t.Cleanup(func() {
+		out.Close()
+		if t.Failed() {
+			text, _ := os.ReadFile(log)
+			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), text[max(0, len(text)-4000):])
+		}
+	})
+}
+
+// adopt waits for a process that was started, and ends it with the test.
+func adopt(t *testing.T, cmd *exec.Cmd) *process {
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(p.kill)
 	return p
 }
 
