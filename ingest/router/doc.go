@@ -50,7 +50,8 @@
 // after that are only accounted for. It fails with ingest.StoreUnavailable when there can't be enough
 // or when the context ends before.
 //
-// A sample is rejected when every whole replica rejected it that had answered by then.
+// A sample is rejected when every whole replica rejected it that had answered by then. A node that
+// says UnknownRef of a sample has not judged it, and lacks it: it has failed.
 //
 // A frame that was acknowledged and that a replica lacks is told to Options.Missed. What was not
 // acknowledged is not: the sender brings it again, and to keep it would push out what was

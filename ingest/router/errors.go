@@ -8,8 +8,13 @@ import (
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
-// errUnreachable is the failure of a node that Options.Reach does not know.
-var errUnreachable = errors.New("the node can't be reached")
+var (
+	// errUnreachable is the failure of a node that Options.Reach does not know.
+	errUnreachable = errors.New("the node can't be reached")
+	// errUnknown is that of a node that could not tell whose samples it got. It must not count as one
+	// that has them.
+	errUnknown = errors.New("the node does not know a series of the frame")
+)
 
 // QuorumError says that too few replicas of a shard have taken a write. The rest of it may have been
 // taken; samples may be written again.

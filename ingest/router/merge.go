@@ -40,7 +40,7 @@ func (w *write) rejected() []frame.Rejected {
 }
 
 // judge adds what a node rejected. Its k-th element is the k-th of the caller's that it was to get. Of
-// different reasons the highest counts: any of them is one more than that the series is unknown.
+// different reasons the highest counts.
 func (w *write) judge(verdicts []verdict, t *target) {
 	slices.SortFunc(t.rejected, func(a, b frame.Rejected) int { return cmp.Compare(a.Index, b.Index) })
 	rejected, k := t.rejected, 0

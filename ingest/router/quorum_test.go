@@ -333,6 +333,26 @@ func TestRejectedByAll(t *testing.T) {
 	}
 }
 
+// A node that does not know a series lacks its samples: that is no acknowledgement.
+func TestUnknownToANode(t *testing.T) {
+	g := newRegion(t, found(t, 3, 3, 1), nil)
+	refs := g.refs(t, sets(3)...)
+	unknown := func(ls string, _ int64) frame.Reason {
+		if ls == string(g.Labels(refs[1])) {
+			return frame.UnknownRef
+		}
+		return 0
+	}
+	g.peers[id(1)].reject = unknown
+	rejected, err := g.write(t, floats(1, refs...))
+	require.NoError(t, err)
+	require.Empty(t, rejected)
+	require.Len(t, g.missed.held[id(1)], 3)
+	g.peers[id(2)].reject = unknown
+	_, err = g.write(t, floats(2, refs...))
+	require.Equal(t, []string{"b", "c"}, failedNodes(t, err))
+}
+
 // A node that failed has no say in what is rejected.
 func TestRejectedByThoseThatAnswered(t *testing.T) {
 	g := newRegion(t, found(t, 3, 3, 1), nil)

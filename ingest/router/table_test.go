@@ -155,13 +155,13 @@ func TestTextIsWrittenAnew(t *testing.T) {
 	most := 0
 	for n := range 50000 {
 		j := rng.Uint32N(pageSeries)
-		ls, there := want[j]
+		_, there := want[j]
 		switch {
 		case there && n%2000 > 1000: // They become few, and none at times.
 			p.dropLocked(j)
 			delete(want, j)
 		case !there && n%2000 <= 1000:
-			ls = series.FromStrings("name", strings.Repeat("x", rng.IntN(200)))
+			ls := series.FromStrings("name", strings.Repeat("x", rng.IntN(200)))
 			if rng.IntN(10) == 0 {
 				ls = nil
 			}

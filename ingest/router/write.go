@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,12 +125,18 @@ func (w *write) sendOwn(ctx context.Context) {
 	w.answer(t, rejected, err)
 }
 
+// unknown tells a sample that a node lacks from one that it judged.
+func unknown(r frame.Rejected) bool { return r.Reason == frame.UnknownRef }
+
 // answer takes what a node says. It reports whether there is a miss to be told, with no Append there
 // any more to do it.
 func (w *write) answer(t *target, rejected []frame.Rejected, err error) (missed bool) {
 	m := &w.router.metrics.remote
 	if int(t.node) == w.routes.self {
 		m = &w.router.metrics.local
+	}
+	if err == nil && slices.ContainsFunc(rejected, unknown) {
+		err = errUnknown
 	}
 	if err != nil {
 		m.failures.Inc()
