@@ -72,6 +72,7 @@ func (h *Host) ListenPacket(ctx context.Context, addr string) (net.PacketConn, e
 		return nil, &net.OpError{Op: "listen", Net: "udp", Err: err}
 	}
 	p := &packetConn{host: h, port: port}
+	p.ready.L = &h.net.mu.Mutex
 	h.sockets[port] = p
 	return p, nil
 }

@@ -26,7 +26,7 @@ const (
 // Network is a set of hosts and the links between them.
 type Network struct {
 	seed    uint64
-	changed sync.Cond // A fault, a connection, a packet: for all who wait but those of streams.
+	changed sync.Cond // A fault, a connection: for whoever dials or accepts.
 
 	mu struct {
 		sync.Mutex
@@ -139,7 +139,7 @@ func (n *Network) waitLocked(c *sync.Cond, until time.Time) {
 	c.Wait()
 }
 
-// wake makes all who wait look again, but for those of streams.
+// wake makes those who dial or accept look again.
 func (n *Network) wake() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -151,6 +151,11 @@ func (n *Network) wakeAllLocked() {
 	n.changed.Broadcast()
 	for c := range n.mu.conns {
 		c.wakeLocked()
+	}
+	for _, h := range n.mu.hosts {
+		for _, p := range h.sockets {
+			p.ready.Broadcast()
+		}
 	}
 }
 

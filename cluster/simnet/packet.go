@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -15,6 +16,7 @@ type packetConn struct {
 	port   uint16
 	queue  []packet // By arrival.
 	closed error
+	ready  sync.Cond // For whoever reads.
 
 	readBy, writeBy time.Time
 }
@@ -67,7 +69,7 @@ func (c *packetConn) receiveLocked(p packet) {
 		i--
 	}
 	c.queue = slices.Insert(c.queue, i, p)
-	c.host.net.changed.Broadcast()
+	c.ready.Broadcast()
 }
 
 // ReadFrom implements net.PacketConn. What does not fit is cut off.
@@ -92,7 +94,7 @@ func (c *packetConn) ReadFrom(p []byte) (int, net.Addr, error) {
 			c.queue = c.queue[1:]
 			return copy(p, first.data), first.from, nil
 		}
-		n.waitLocked(&n.changed, until)
+		n.waitLocked(&c.ready, until)
 	}
 }
 
@@ -105,12 +107,13 @@ func (c *packetConn) Close() error {
 		return c.opError("close", c.closed)
 	}
 	c.closeLocked(net.ErrClosed)
-	n.changed.Broadcast()
+	n.changed.Broadcast() // Writers of a paused host wait there.
 	return nil
 }
 
 func (c *packetConn) closeLocked(why error) {
 	c.closed, c.queue = why, nil
+	c.ready.Broadcast()
 	delete(c.host.sockets, c.port)
 }
 
@@ -147,6 +150,6 @@ func (c *packetConn) setDeadlines(read, write *time.Time) error {
 	if write != nil {
 		c.writeBy = *write
 	}
-	n.changed.Broadcast()
+	c.ready.Broadcast()
 	return nil
 }
