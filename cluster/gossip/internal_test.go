@@ -226,7 +226,7 @@ func TestPause(t *testing.T) {
 	require.Equal(t, 15*time.Second, pause(false, 1, 0.5))
 }
 
-func TestSecond(t *testing.T) {
+func TestIsFirst(t *testing.T) {
 	a, b := netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:1")
 	require.True(t, (&rival{addr: b, started: 1}).isFirst(2, a))
 	require.False(t, (&rival{addr: b, started: 3}).isFirst(2, a))

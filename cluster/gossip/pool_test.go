@@ -248,6 +248,34 @@ func TestSameIdentity(t *testing.T) {
 	}
 }
 
+// Two nodes with one identity that both were members, on two sides of a partition.
+func TestSameIdentityAfterPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fleetOf(t, 3)
+		f.net.Host("copy")
+		f.net.Partition([]string{"h1", "copy"}, []string{"h2", "h3"})
+		twin := f.start(3, "copy", "h1:11015")
+		at := func(host string) string { return f.net.Host(host).IP().String() + ":11015" }
+		f.nodes[0].await(t, 30*time.Second, func() bool {
+			m := f.nodes[0].member(id(3))
+			return m.State == gossip.Alive && m.GossipAddr == at("copy")
+		})
+		f.net.HealAll()
+		select {
+		case err := <-twin.ended:
+			require.ErrorIs(t, err, gossip.ErrSameIdentity)
+			twin.ended <- nil
+		case <-time.After(time.Minute):
+			require.Fail(t, "it was not refused")
+		}
+		for _, n := range f.nodes[:3] {
+			n.await(t, time.Minute, func() bool {
+				return n.count(gossip.Alive) == 3 && n.member(id(3)).GossipAddr == at("h3")
+			})
+		}
+	})
+}
+
 func TestClustersDoNotMerge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := fleetOf(t, 2)

@@ -26,7 +26,7 @@ const (
 	rivalPatience = 30 * time.Second
 )
 
-// second says whether a node that started then, at this address, came after its rival. Both come to
+// isFirst says whether the rival came before a node that started then, at this address. Both come to
 // the same result.
 func (r *rival) isFirst(started uint64, addr netip.AddrPort) bool {
 	return cmp.Or(cmp.Compare(r.started, started), r.addr.Compare(addr)) < 0
