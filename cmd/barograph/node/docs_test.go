@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -61,7 +62,11 @@ var descPattern = regexp.MustCompile(`^Desc\{fqName: "([^"]*)", help: "((?:[^"\\
 
 func TestDocsOfMetrics(t *testing.T) {
 	reg := &recording{Registry: prometheus.NewRegistry()}
-	n, err := newNode(config(t, ""), reg)
+	cfg := config(t, "")
+	cfg.Cluster = ClusterConfig{
+		Name: "docs", AdvertiseHost: "127.0.0.1", GossipAddress: freePort(t), RPCAddress: freePort(t), ReplicationFactor: 1,
+	}
+	n, err := newNode(cfg, reg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -117,6 +122,23 @@ runtime and the process. Made by `+"`make generate`"+`.
 | Metric | Type | Labels | |
 |---|---|---|---|
 `+strings.Join(lines, "\n")+"\n")
+}
+
+// freePort is an address of this machine that is free for TCP and UDP.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err == nil {
+			u.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
 }
 
 // Every key of the configuration file stands in docs/configuration.md as `path.to.key`.
