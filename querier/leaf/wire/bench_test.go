@@ -72,4 +72,3 @@ func BenchmarkSelect(b *testing.B) {
 		})
 	}
 }
-
