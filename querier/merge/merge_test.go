@@ -195,7 +195,9 @@ func TestCopies(t *testing.T) {
 	other := same
 	other.MinT++
 	ls := series.FromStrings("a", "b")
-	one := func(c ...chunk.Chunk) chunk.SeriesSet { return queriertest.NewSeriesSet(chunk.Series{Labels: ls, Chunks: c}) }
+	one := func(c ...chunk.Chunk) chunk.SeriesSet {
+		return queriertest.NewSeriesSet(chunk.Series{Labels: ls, Chunks: c})
+	}
 	set := merge.Sets([]chunk.SeriesSet{one(same), one(same), one(same, other)})
 	require.True(t, set.Next())
 	require.Equal(t, []chunk.Chunk{same, other}, set.At().Chunks)
