@@ -14,7 +14,7 @@
 //	  │
 //	  ▼
 //	plan ─► fanout ─► leaf           which node reads which shards; ask them; read a node's part
-//	            │
+//	            │  └─► wire ─► leaf  that is another node's
 //	            ▼
 //	          merge                  one set of series for promql (or of chunks, for remote read)
 //
@@ -32,6 +32,9 @@
 //     so that what it will make of a series is taken with the series: the weight of its selector;
 //   - the memory of the process. When it runs short, the query that holds most is ended;
 //   - its time, queueing included. The context is looked at while selecting, merging and iterating.
+//
+// What other nodes ask of this one's store (Engine.Server) counts towards the same limits, but for its
+// turn, which it waits for apart.
 //
 // An error that a limit causes is a LimitError; it names the limit and the key that sets it.
 //

@@ -39,7 +39,7 @@ func threeNodes(t *testing.T, replicas int, opts querier.Options) *queriertest.C
 	return c
 }
 
-func count(t *testing.T, e *querier.Engine, ctx context.Context, expr string) (float64, error) {
+func count(ctx context.Context, t *testing.T, e *querier.Engine, expr string) (float64, error) {
 	r, err := e.Instant(ctx, expr, time.Unix(10, 0), querier.QueryOptions{})
 	if err != nil {
 		return 0, err
@@ -55,13 +55,13 @@ func TestMissingShards(t *testing.T) {
 	c.Kill(1)
 	for _, i := range []int{0, 2} {
 		e := c.Engines[i]
-		_, err := count(t, e, context.Background(), "count(up)")
+		_, err := count(context.Background(), t, e, "count(up)")
 		require.ErrorContains(t, err, "missing shards 1,4,7,10,13 of 16")
 		require.ErrorContains(t, err, "node b: connection refused")
 		require.Equal(t, querier.Unavailable, querier.KindOf(err))
 
 		ctx, missing := querier.AllowPartial(context.Background())
-		n, err := count(t, e, ctx, "count(up)")
+		n, err := count(ctx, t, e, "count(up)")
 		require.NoError(t, err)
 		require.Positive(t, n)
 		require.Less(t, n, 100.0)
@@ -78,7 +78,7 @@ func TestMissingShards(t *testing.T) {
 		_, err = e.Metadata(context.Background())
 		require.NoError(t, err)
 	}
-	n, err := count(t, threeNodes(t, 2, querier.Options{}).Engines[0], context.Background(), "count(up)")
+	n, err := count(context.Background(), t, threeNodes(t, 2, querier.Options{}).Engines[0], "count(up)")
 	require.NoError(t, err)
 	require.Equal(t, 100.0, n)
 }

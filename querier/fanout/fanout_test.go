@@ -316,7 +316,7 @@ func TestNodeFails(t *testing.T) {
 // requireMissing holds that node i's shards are named, and that the rest is there when that will do.
 func (c *cluster) requireMissing(t testing.TB, i int, cause error) {
 	sel := series.Selector{Maxt: math.MaxInt64, Matchers: all}
-	_, err := c.collect(t, context.Background(), sel)
+	_, err := c.collect(context.Background(), t, sel)
 	var missing *fanout.MissingError
 	require.ErrorAs(t, err, &missing)
 	require.ErrorIs(t, err, cause)
@@ -326,7 +326,7 @@ func (c *cluster) requireMissing(t testing.TB, i int, cause error) {
 	require.ErrorContains(t, err, where)
 
 	ctx, lacks := fanout.Allow(context.Background())
-	got, err := c.collect(t, ctx, sel)
+	got, err := c.collect(ctx, t, sel)
 	require.NoError(t, err)
 	require.Len(t, lacks.Warnings(), 1)
 	require.ErrorContains(t, lacks.Warnings()[0], "the answer is not complete: missing shards "+shards)
@@ -336,7 +336,7 @@ func (c *cluster) requireMissing(t testing.TB, i int, cause error) {
 	require.NotEmpty(t, got)
 }
 
-func (c *cluster) collect(t testing.TB, ctx context.Context, sel series.Selector) ([]sample, error) {
+func (c *cluster) collect(ctx context.Context, t testing.TB, sel series.Selector) ([]sample, error) {
 	sets, err := c.Select(ctx, c.plan(), sel)
 	if err != nil {
 		return nil, err

@@ -185,6 +185,26 @@ func TestMergeChunksAgainstNaive(t *testing.T) {
 	}
 }
 
+// TestCopies takes a chunk that several sets have once, and keeps what only looks like one.
+func TestCopies(t *testing.T) {
+	var b chunk.Builder
+	for i := range int64(5) {
+		require.NoError(t, b.Append(series.Sample{T: i, V: 1}))
+	}
+	same := b.Close(nil)[0]
+	other := same
+	other.MinT++
+	ls := series.FromStrings("a", "b")
+	one := func(c ...chunk.Chunk) chunk.SeriesSet {
+		return queriertest.NewSeriesSet(chunk.Series{Labels: ls, Chunks: c})
+	}
+	set := merge.Sets([]chunk.SeriesSet{one(same), one(same), one(same, other)})
+	require.True(t, set.Next())
+	require.Equal(t, []chunk.Chunk{same, other}, set.At().Chunks)
+	require.False(t, set.Next())
+	require.NoError(t, set.Err())
+}
+
 func TestHistogramsAndStartTimes(t *testing.T) {
 	var b chunk.Builder
 	h := &histogram.Histogram{Schema: 1, Count: 3, Sum: 2, PositiveSpans: []histogram.Span{{Length: 2}}, PositiveBuckets: []int64{1, 1}}

@@ -19,8 +19,10 @@ type layer struct {
 	out        []bool  // By node: it is not to be asked.
 	gaps       [][]Gap // By node: those that lie in the times.
 	load       []int   // By node: shards that it has been given.
+	all        []replica
 
 	parts   []Part
+	simple  []int // By node: 1 + its part of all times that is not merged.
 	byPart  map[partKey]int
 	missing []Missing
 	byMiss  map[missKey]int
@@ -50,6 +52,7 @@ func (l *layout) lay(mint, maxt int64, shards *series.ShardSet, without []Node) 
 	y := &layer{
 		layout: l, mint: mint, maxt: maxt,
 		out: make([]bool, len(l.alive)), gaps: make([][]Gap, len(l.alive)), load: make([]int, len(l.alive)),
+		simple: make([]int, len(l.alive)),
 		byPart: map[partKey]int{}, byMiss: map[missKey]int{},
 	}
 	for i := range l.alive {
@@ -74,21 +77,26 @@ func (l *layout) lay(mint, maxt int64, shards *series.ShardSet, without []Node) 
 }
 
 func (y *layer) shard(s series.Shard) {
-	whole, _ := y.placement.Replicas(s)
-	var all []replica
-	for _, r := range whole {
-		if i := y.place[r.Node]; !y.out[i] {
-			all = append(all, replica{node: i, gaps: y.gapsOf(i, s)})
+	all := y.all[:0]
+	for _, i := range y.whole[s] {
+		if !y.out[i] {
+			all = append(all, replica{node: int(i), gaps: y.gapsOf(int(i), s)})
 		}
 	}
+	y.all = all
 	// enough replicas have a sample that a quorum has acknowledged among them.
-	enough := len(whole) - y.placement.Quorum(s) + 1
+	enough := len(y.whole[s]) - y.placement.Quorum(s) + 1
 	switch {
 	case len(all) == 0:
 		y.miss(s, y.mint, y.maxt, "no replica can be reached")
 		return
 	case len(all) == 1 && enough == 1: // What it lacks was never acknowledged.
 		all[0].gaps = nil
+	}
+	times := stretch{y.mint, y.maxt}
+	if node := y.pick(all, times, -1); node >= 0 {
+		y.add(s, node, times, false)
+		return
 	}
 	last := -1
 	for _, t := range y.cut(all) {
@@ -130,13 +138,9 @@ func (y *layer) gapsOf(node int, s series.Shard) []stretch {
 	return joined
 }
 
-// cut returns the stretches of the times in each of which every replica has a gap or has none. Where
-// one replica has none at all there is a single stretch. Neighbours for which the same can be read
-// are one.
+// cut returns the stretches of the times in each of which every replica has a gap or has none.
+// Neighbours for which the same can be read are one.
 func (y *layer) cut(all []replica) []stretch {
-	if slices.ContainsFunc(all, func(r replica) bool { return len(r.gaps) == 0 }) {
-		return []stretch{{y.mint, y.maxt}}
-	}
 	begins := []int64{y.mint}
 	for _, r := range all {
 		for _, g := range r.gaps {
@@ -203,11 +207,18 @@ func (y *layer) busy(node int) float64 {
 
 func (y *layer) add(s series.Shard, node int, t stretch, merged bool) {
 	y.load[node]++
+	simple := !merged && t.mint == y.mint && t.maxt == y.maxt
+	if simple && y.simple[node] > 0 {
+		y.parts[y.simple[node]-1].Shards.Add(s)
+		return
+	}
 	key := partKey{node, t.mint, t.maxt, merged}
 	i, ok := y.byPart[key]
 	if !ok {
 		i = len(y.parts)
-		y.byPart[key] = i
+		if y.byPart[key] = i; simple {
+			y.simple[node] = i + 1
+		}
 		n := &y.placement.Nodes[node]
 		y.parts = append(y.parts, Part{
 			Node: Node{ID: n.ID, Name: n.Name}, Shards: &series.ShardSet{Bits: y.placement.Bits},

@@ -69,6 +69,13 @@ func NewView(c Cluster) View {
 			v.Self, l.self = Node{ID: n.ID, Name: n.Name}, i
 		}
 	}
+	l.whole = make([][]int32, len(c.Placement.Shards))
+	for s := range l.whole {
+		whole, _ := c.Placement.Replicas(series.Shard(s))
+		for _, r := range whole {
+			l.whole[s] = append(l.whole[s], int32(l.place[r.Node]))
+		}
+	}
 	l.parts, l.missing = l.lay(math.MinInt64, math.MaxInt64, nil, nil) // There are no gaps yet.
 	for _, g := range c.Gaps {
 		if i, ok := l.place[g.Node]; ok && g.Mint <= g.Maxt {
@@ -102,6 +109,7 @@ type layout struct {
 	alive     []bool
 	gaps      [][]Gap
 	place     map[placement.NodeID]int
+	whole     [][]int32 // By shard: the nodes of its whole replicas.
 	anyGap    span
 	// parts and missing are what is read where there are no gaps, which is nearly always.
 	parts   []Part

@@ -49,8 +49,10 @@ func requests() map[string]*request {
 		shards.Add(s)
 	}
 	ms := []Matcher{
-		{labels.MatchEqual, "__name__", "up"}, {labels.MatchNotEqual, "a", ""},
-		{labels.MatchRegexp, "job", "a|b.*"}, {labels.MatchNotRegexp, "ü", "[^x]+"},
+		{labels.MatchEqual, "__name__", "up"},
+		{labels.MatchNotEqual, "a", ""},
+		{labels.MatchRegexp, "job", "a|b.*"},
+		{labels.MatchNotRegexp, "ü", "[^x]+"},
 	}
 	sel := series.Selector{Mint: -5, Maxt: 1_700_000_000_000, Shards: shards, Limit: 300, SkipChunks: true}
 	return map[string]*request{

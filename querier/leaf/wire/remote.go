@@ -60,7 +60,7 @@ func (r *Remote) Metadata(ctx context.Context) ([]frame.Metadata, error) {
 }
 
 // maxUnaccounted is how many bytes an answer may take for which there is no account.
-const maxUnaccounted = 256 << 20
+const maxUnaccounted = 64 << 20
 
 // errTooMuch refuses an answer that no honest node sends.
 var errTooMuch = errors.New("the answer takes too many bytes")

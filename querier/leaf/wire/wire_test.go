@@ -82,12 +82,15 @@ func (a apart) Close() error {
 	a.stop()
 	return a.DB.Close()
 }
+
 func (a apart) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error) {
 	return a.Remote.Select(ctx, sel)
 }
+
 func (a apart) LabelNames(ctx context.Context, sel series.Selector) ([]string, error) {
 	return a.Remote.LabelNames(ctx, sel)
 }
+
 func (a apart) LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error) {
 	return a.Remote.LabelValues(ctx, name, sel)
 }
