@@ -113,7 +113,7 @@ func TestDiskFails(t *testing.T) {
 				x := r.nodes[n]
 				x.gone = true
 				err := <-x.done
-				_ = x.Close() // Pebble says again what it could not write.
+				_ = x.Close()                                                                 // Pebble says again what it could not write.
 				require.ErrorContains(t, err, errRefused.Error(), "%v of the %s", op, victim) // Pebble passes on its text only.
 				require.Equal(t, []string{"before"}, x.state.all()[:1])
 			})

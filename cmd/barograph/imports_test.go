@@ -34,6 +34,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "storage/series", "its own metrics are series"},
 	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
 
+	{"cluster/consensus", "cluster/placement", "a server is a node"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
