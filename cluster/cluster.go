@@ -83,7 +83,10 @@ func New(opts Options) (*Cluster, error) {
 		},
 		Address: c.address,
 		Forward: c.forward,
-		Logger:  opts.Logger, Registerer: opts.Registerer,
+		// What the voters agree on is rare and in no hurry, writes and queries don't wait for a leader,
+		// and heartbeats are what an idle cluster sends most of.
+		HeartbeatTimeout: 2 * time.Second, CommitInterval: 500 * time.Millisecond,
+		Logger: opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
 	}

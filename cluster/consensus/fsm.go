@@ -35,6 +35,9 @@ func (f *fsm) open() error {
 		if err != nil {
 			return err
 		}
+		if _, err := decodeStates(data); err != nil {
+			return fmt.Errorf("%w: snapshot %s: %w", ErrDamaged, m.meta.ID, err)
+		}
 		if err := f.restore(data); err != nil {
 			return fmt.Errorf("restore snapshot %s: %w", m.meta.ID, err)
 		}

@@ -87,7 +87,6 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 	first, last := s.log.first, s.log.last
 	s.log.Unlock()
 	b := s.db.NewBatch()
-	defer b.Close()
 	for _, l := range logs {
 		if last != 0 && l.Index != last+1 {
 			return fmt.Errorf("entry %d is to follow entry %d", l.Index, last)
@@ -136,7 +135,6 @@ func (s *store) DeleteRange(from, to uint64) error {
 		return nil
 	}
 	b := s.db.NewBatch()
-	defer b.Close()
 	if err := b.DeleteRange(numberKey(entryKey, max(from, first)), numberKey(entryKey, min(to, last)+1), nil); err != nil {
 		return err
 	}
@@ -166,7 +164,6 @@ func (s *store) setRange(first, last uint64) {
 // Set implements raft.StableStore.
 func (s *store) Set(key, value []byte) error {
 	b := s.db.NewBatch()
-	defer b.Close()
 	return errors.Join(b.Set(append([]byte{stableKey}, key...), value, nil), s.commit(b))
 }
 

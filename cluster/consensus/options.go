@@ -51,7 +51,7 @@ type Options struct {
 	Forward func(ctx context.Context, to Server, request []byte) ([]byte, error)
 
 	Logger *slog.Logger
-	// Registerer takes the metrics; nil keeps none.
+	// Registerer takes the metrics, of one Group only; nil keeps none.
 	Registerer prometheus.Registerer
 
 	// HeartbeatTimeout without a word from the leader, and up to twice that, begins an election.

@@ -32,6 +32,7 @@ func (s *store) loadSnapshot() error {
 		}
 		m.ID = snapshotID(m, n)
 		s.snapshots.newest = snapshot{n, m}
+		s.metrics.snapshotBytes.Set(float64(m.Size))
 		return nil
 	})
 	if err != nil {
@@ -40,7 +41,6 @@ func (s *store) loadSnapshot() error {
 	newest := s.snapshots.newest.number
 	s.snapshots.next = newest + 1
 	b := s.db.NewBatch()
-	defer b.Close()
 	err = errors.Join(
 		b.DeleteRange([]byte{chunkKey}, numberKey(chunkKey, newest), nil),
 		b.DeleteRange(numberKey(chunkKey, newest+1), []byte{chunkKey + 1}, nil))
@@ -147,7 +147,6 @@ func (k *snapshotSink) Write(p []byte) (int, error) {
 
 func (k *snapshotSink) writeChunk(chunk []byte) error {
 	b := k.store.db.NewBatch()
-	defer b.Close()
 	key := binary.BigEndian.AppendUint32(numberKey(chunkKey, k.number), k.chunks)
 	k.chunks++
 	return errors.Join(b.Set(key, chunk, nil), k.store.write(b))
@@ -178,7 +177,6 @@ func (k *snapshotSink) Close() error {
 		return k.remove()
 	}
 	b := s.db.NewBatch()
-	defer b.Close()
 	err = b.Set(numberKey(metaKey, k.number), appendMeta(nil, k.meta), nil)
 	if old.meta != nil {
 		err = errors.Join(err, b.Delete(numberKey(metaKey, old.number), nil),
@@ -204,6 +202,5 @@ func (k *snapshotSink) Cancel() error {
 
 func (k *snapshotSink) remove() error {
 	b := k.store.db.NewBatch()
-	defer b.Close()
 	return errors.Join(b.DeleteRange(numberKey(chunkKey, k.number), numberKey(chunkKey, k.number+1), nil), k.store.write(b))
 }

@@ -167,7 +167,6 @@ func (s *store) found(about []byte) error {
 		return fmt.Errorf("%w: it has no owner", ErrDamaged)
 	}
 	b := s.db.NewBatch()
-	defer b.Close()
 	return errors.Join(b.Set([]byte{aboutKey}, about, nil), s.commit(b))
 }
 
@@ -221,13 +220,18 @@ func (s *store) commit(b *pebble.Batch) error {
 			return err
 		}
 		s.committing.writes = n
-		return w.set(n)
+		return errors.Join(w.set(n), b.Close())
 	})
 }
 
 // write writes b, which is on disk once something is committed after it.
 func (s *store) write(b *pebble.Batch) error {
-	return s.attempt(func() error { return b.Commit(pebble.NoSync) })
+	return s.attempt(func() error {
+		if err := b.Commit(pebble.NoSync); err != nil {
+			return err
+		}
+		return b.Close()
+	})
 }
 
 // attempt writes by f. After an error nobody knows what is on disk, so there is no second try.

@@ -18,15 +18,25 @@ const modulePath = "github.com/barograph-db/barograph"
 // edges are the imports allowed between our packages, each with its reason. Everything not here is
 // refused. Paths are below the module's; "storage" is the package storage alone.
 var edges = []struct{ from, to, why string }{
+	{"cmd/barograph", "cluster", "it prints what a node tells of its cluster"},
 	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
 
+	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
+	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
+	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
 	{"cmd/barograph/node", "ingest/intake", "and what its handlers have in common"},
 	{"cmd/barograph/node", "ingest/limit", "and its limits"},
+	{"cmd/barograph/node", "ingest/outbox", "what others could not take is kept"},
+	{"cmd/barograph/node", "ingest/router", "frames go to their shards' nodes"},
+	{"cmd/barograph/node", "ingest/stream", "by streams"},
 	{"cmd/barograph/node", "ingest/remotewrite", "and mounts the ways in"},
 	{"cmd/barograph/node", "ingest/textimport", "and mounts the ways in"},
 	{"cmd/barograph/node", "querier", "the node puts the query path together"},
 	{"cmd/barograph/node", "querier/api", "and mounts its API"},
+	{"cmd/barograph/node", "querier/leaf", "which asks other nodes"},
+	{"cmd/barograph/node", "querier/leaf/wire", "by streams"},
+	{"cmd/barograph/node", "querier/plan", "as it sees them"},
 	{"cmd/barograph/node", "storage", "the node opens the storage"},
 	{"cmd/barograph/node", "storage/frame", "its own metrics are metadata too"},
 	{"cmd/barograph/node", "storage/head", "the head's figures are shown by the API"},
@@ -34,6 +44,12 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "storage/series", "its own metrics are series"},
 	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
 
+	{"cluster", "cluster/consensus", "a cluster agrees on its placement"},
+	{"cluster", "cluster/gossip", "knows who is there"},
+	{"cluster", "cluster/placement", "decides where shards are"},
+	{"cluster", "cluster/rpc", "and reaches its nodes"},
+	{"cluster", "storage/series", "shards are counted"},
+	{"cluster/consensus", "cluster/placement", "a server is a node"},
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
