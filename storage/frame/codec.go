@@ -22,12 +22,14 @@ const (
 	minCompress = 64
 	// maxScratch bounds the memory that is kept for the next frame, per column.
 	maxScratch = 4 << 20
+	// window is how far back compression looks; who decompresses has at least as much memory.
+	window = 1 << 20
 )
 
 // compressor is for the rest of a frame: labels of new series, histograms, metadata.
 var compressor = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // Only over options.
 	}

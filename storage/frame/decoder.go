@@ -17,8 +17,10 @@ var decompressor = sync.OnceValue(func() *zstd.Decoder {
 
 // Decoder reads the frames of a log, in their order.
 type Decoder struct {
-	base  bases
-	epoch uint32
+	base   bases
+	epoch  uint32
+	limits Limits
+	zstd   *zstd.Decoder // of its own, where there are limits
 }
 
 // NewDecoder returns a decoder at the begin of a log.
@@ -50,7 +52,7 @@ func (u *Unpacked) release() {
 func (d *Decoder) Decode(f *Frame, b []byte) error {
 	u := unpackeds.Get().(*Unpacked)
 	defer u.release()
-	if err := u.Unpack(f, b); err != nil {
+	if err := u.unpackWithin(f, b, d.limits, d.decompressor); err != nil {
 		return err
 	}
 	return d.Complete(u)
@@ -59,6 +61,11 @@ func (d *Decoder) Decode(f *Frame, b []byte) error {
 // Unpack begins what Decode does, with the part that takes most of the time and may be done for many
 // frames at a time. Complete does the rest; until then f is of no use. After an error there is none.
 func (u *Unpacked) Unpack(f *Frame, b []byte) error {
+	return u.unpackWithin(f, b, Limits{}, decompressor)
+}
+
+func (u *Unpacked) unpackWithin(f *Frame, b []byte, l Limits, unzip func() *zstd.Decoder) error {
+	l.ensureDefaults()
 	u.frame = f
 	f.Reset()
 	if len(b) < header {
@@ -72,7 +79,7 @@ func (u *Unpacked) Unpack(f *Frame, b []byte) error {
 		u.epoch, u.sum = binary.LittleEndian.Uint32(b[header:]), binary.LittleEndian.Uint32(b[header+4:])
 		flags, at = flags&^flagLog, logHeader
 	}
-	return u.unpack(b[at:], flags)
+	return u.unpack(b[at:], flags, l, unzip)
 }
 
 // Complete fills the frame that was unpacked. Frames come in the order of the log.
@@ -107,23 +114,26 @@ func Decode(f *Frame, b []byte) error {
 	return err
 }
 
-func (u *Unpacked) unpack(b []byte, flags byte) (err error) {
+func (u *Unpacked) unpack(b []byte, flags byte, l Limits, unzip func() *zstd.Decoder) (err error) {
 	if flags&^flagZstd != 0 {
 		return corruptf("flags %#x", flags)
 	}
 	f, r := u.frame, reader{b: b}
-	u.columns.shape(&r, f)
+	u.columns.shape(&r, f, l.Samples)
+	if !l.hold(f.Refs) {
+		return corruptf("an index of %d or more", l.Index)
+	}
 	u.gens = u.columns.values(&r, f)
 	if r.failed {
 		return corruptf("cut short or too long in some column")
 	}
 	if flags&flagZstd != 0 {
-		if f.body, err = decompressor().DecodeAll(r.b, f.body[:0]); err != nil {
+		if f.body, err = unzip().DecodeAll(r.b, f.body[:0]); err != nil {
 			return corruptf("%v", err)
 		}
 		r.b = f.body
 	}
-	if len(r.b) > MaxBytes {
+	if len(r.b) > l.Rest {
 		return corruptf("%d bytes beside the samples", len(r.b))
 	}
 	if r.rest(f); !r.failed && len(r.b) > 0 {

@@ -9,9 +9,9 @@ import (
 )
 
 // shape reads what appendShape wrote, apart from the references' generations.
-func (c *columns) shape(r *reader, f *Frame) {
+func (c *columns) shape(r *reader, f *Frame, most int) {
 	n := r.uvarint()
-	if n > MaxSamples || r.failed {
+	if n > uint64(most) || r.failed {
 		r.fail()
 		n = 0
 	}

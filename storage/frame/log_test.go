@@ -288,3 +288,52 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	})
 }
+
+// Order tells where the samples of a frame are once it is decoded, in order or not.
+func TestOrder(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		f := &frame.Frame{}
+		for i := range 1 + r.IntN(300) {
+			f.Refs = append(f.Refs, series.MakeRef(uint32(i)/2, 1))
+			f.Times, f.Values = append(f.Times, int64(i)), append(f.Values, float64(i))
+		}
+		if seed%3 > 0 {
+			swaps := []int{1, 2000}[seed%3-1]
+			for range swaps {
+				i, j := r.IntN(len(f.Refs)), r.IntN(len(f.Refs))
+				f.Refs[i], f.Refs[j] = f.Refs[j], f.Refs[i]
+			}
+		}
+		var got frame.Frame
+		require.NoError(t, frame.NewDecoder().Decode(&got, encode(t, frame.NewEncoder(), f)))
+		order := frame.Order(f.Refs)
+		require.Len(t, order, len(f.Refs))
+		for i, from := range order {
+			require.Equal(t, f.Refs[from], got.Refs[i])
+			require.Equal(t, f.Times[from], got.Times[i])
+		}
+	}
+}
+
+// A limited decoder takes what is within its limits, and no more.
+func TestLimits(t *testing.T) {
+	limits := frame.Limits{Samples: 3, Rest: 1000, Index: 100}
+	decode := func(f *frame.Frame) error {
+		return frame.NewLimitedDecoder(limits).Decode(&frame.Frame{}, encode(t, frame.NewEncoder(), f))
+	}
+	row := func(n int, first uint32) *frame.Frame {
+		f := &frame.Frame{}
+		for i := range n {
+			f.Refs = append(f.Refs, series.MakeRef(first+uint32(i), 1))
+			f.Times, f.Values = append(f.Times, 1), append(f.Values, 1)
+		}
+		return f
+	}
+	require.NoError(t, decode(row(3, 97)))
+	require.ErrorIs(t, decode(row(4, 0)), frame.ErrCorrupt)
+	require.ErrorIs(t, decode(row(3, 98)), frame.ErrCorrupt)
+	require.NoError(t, decode(&frame.Frame{Metadata: []frame.Metadata{{Help: string(make([]byte, 900))}}}))
+	require.ErrorIs(t, decode(&frame.Frame{Metadata: []frame.Metadata{{Help: string(make([]byte, 1000))}}}), frame.ErrCorrupt)
+	require.ErrorIs(t, decode(&frame.Frame{Metadata: []frame.Metadata{{Help: string(make([]byte, 1<<20))}}}), frame.ErrCorrupt)
+}
