@@ -6,20 +6,22 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 var errCut = errors.New("connection was cut")
 
 // pipe is a connection in memory. Each direction holds a few messages.
 type pipe struct {
-	ways   [2]chan []byte // to the receiver, to the sender
-	ends   [2]chan struct{}
-	once   [2]sync.Once
-	local  [2]chan struct{} // Nothing is read there any more.
-	closer [2]sync.Once
-	cut    chan struct{}
-	cutter sync.Once
-	// fault is asked before each message of a direction; false cuts the connection. It may block.
+	ways    [2]chan []byte // to the receiver, to the sender
+	ends    [2]chan struct{}
+	once    [2]sync.Once
+	local   [2]chan struct{} // Nothing is read there any more.
+	closer  [2]sync.Once
+	cut     chan struct{}
+	cutter  sync.Once
+	stalled atomic.Bool // Nothing gets through any more.
+	// fault is asked before each message of a direction; false cuts the connection.
 	fault func(way int, msg []byte) bool
 }
 
@@ -43,6 +45,10 @@ func (e end) Send(msg []byte) error {
 	if e.fault != nil && !e.fault(e.way, msg) {
 		e.sever()
 	}
+	ways := e.ways[e.way]
+	if e.stalled.Load() {
+		ways = nil
+	}
 	select {
 	case <-e.cut:
 		return errCut
@@ -51,7 +57,9 @@ func (e end) Send(msg []byte) error {
 	select {
 	case <-e.cut:
 		return errCut
-	case e.ways[e.way] <- slices.Clone(msg):
+	case <-e.local[e.way]:
+		return errCut
+	case ways <- slices.Clone(msg):
 		return nil
 	}
 }
@@ -138,4 +146,10 @@ func (n *network) open(ctx context.Context) (OutConn, error) {
 		n.mu.errs = append(n.mu.errs, err)
 	})
 	return end{p, 0}, nil
+}
+
+func (n *network) connections() []*pipe {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.mu.pipes)
 }
