@@ -11,8 +11,8 @@ import (
 
 // Done is told what became of a frame: which samples were refused, by their place in the frame and in
 // its order, or why nothing is known to have been taken. It is called from a goroutine of the sender,
-// perhaps before Send returns, and must not block.
-type Done func(rejected []frame.Rejected, err error)
+// perhaps before Send returns, and must not block. What was refused is the callee's to keep.
+type Done = func(rejected []frame.Rejected, err error)
 
 // A call is a frame that was handed to Send.
 type call struct {

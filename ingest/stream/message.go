@@ -27,10 +27,11 @@ const (
 	kindAcks    = 4
 )
 
-// Both ends keep to these bounds.
+// MaxMessage is the most bytes that a message of either direction has.
+const MaxMessage = 4 << 20
+
+// Both ends keep to these bounds too.
 const (
-	// maxMessage is the longest message.
-	maxMessage = 4 << 20
 	// maxFloats are the most float samples in a frame. A sender makes them a good deal shorter.
 	maxFloats = 64 << 10
 	// maxRest are the most bytes of a frame beside its float samples, decompressed.
@@ -50,7 +51,7 @@ func seal(msg []byte) []byte {
 
 // open checks a message and returns its body.
 func open(msg []byte, kind byte) ([]byte, error) {
-	if len(msg) <= crcSize || len(msg) > maxMessage {
+	if len(msg) <= crcSize || len(msg) > MaxMessage {
 		return nil, damaged("%d bytes", len(msg))
 	}
 	body, sum := msg[:len(msg)-crcSize], binary.LittleEndian.Uint32(msg[len(msg)-crcSize:])
@@ -258,7 +259,7 @@ func (c *cutter) rejected() []frame.Rejected {
 	last := uint64(0)
 	for i := range list {
 		gap := c.uvarint()
-		if gap > maxMessage || i > 0 && gap == 0 {
+		if gap > MaxMessage || i > 0 && gap == 0 {
 			c.fail()
 			return nil
 		}

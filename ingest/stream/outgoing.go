@@ -15,7 +15,7 @@ const (
 	// batchBytes is the length from which no frame is added to a message.
 	batchBytes = 64 << 10
 	// maxFrame bounds an encoded frame, so that one more always fits in a message.
-	maxFrame = maxMessage - 2*batchBytes
+	maxFrame = MaxMessage - 2*batchBytes
 	// maxDefinitions bounds the label bytes that are sent with a frame. Where there are more, some go
 	// ahead of it.
 	maxDefinitions = 1 << 20
@@ -61,8 +61,7 @@ func (o *outgoing) write(ctx, gctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			_ = o.conn.CloseSend() // It is closed for good in any case.
-			return ctx.Err()
+			return o.conn.CloseSend() // The peer answers what it has, and closes too.
 		case <-gctx.Done():
 			return nil
 		case <-o.queue.wake:

@@ -27,7 +27,7 @@ const (
 	lived = time.Second
 	// minBackoff and maxBackoff bound the time between attempts.
 	minBackoff, maxBackoff = 50 * time.Millisecond, 3 * time.Second
-	// parting is how long the end of a stream may wait for what is being sent.
+	// parting is how long the end of a sender may wait for the peer to answer what it has.
 	parting = 500 * time.Millisecond
 )
 
