@@ -76,8 +76,8 @@
 // (go test -run '^$' -bench Stream ./ingest/stream):
 //
 //	                  bytes/sample    processor, both ends
-//	in order               @@               @@ ns/sample
-//	in random order        @@               @@ ns/sample
+//	in order              0.67              70 ns/sample
+//	in random order       1.44             100 ns/sample
 //
 // A series costs 4 bytes at the sender and 16 at the receiver, and 12 more at each for the coding of
 // its values, for every stream that it is on.

@@ -126,10 +126,14 @@ func (in *incoming) take(ctx context.Context, n numbered) error {
 		return nil
 	}
 	in.metrics.samples.Add(float64(f.Samples()))
+	weight := size(f)
+	// The store logs the frame as it is: what the sender's references mean has no place there.
+	clear(f.Series)
+	f.Series, f.Sender, f.Seq = f.Series[:0], 0, 0
 	for i := range f.Exemplars { // They may be views of the message.
 		f.Exemplars[i].Labels = slices.Clone(f.Exemplars[i].Labels)
 	}
-	number, waited := in.flight.begin(n.seq, size(f))
+	number, waited := in.flight.begin(n.seq, weight)
 	if waited {
 		in.metrics.waits.Inc()
 	}

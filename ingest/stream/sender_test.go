@@ -151,8 +151,10 @@ func TestLostLabels(t *testing.T) {
 		rejected, err := h.once(t, f)
 		require.NoError(t, err)
 		require.Equal(t, []frame.Rejected{
-			{Index: 1, Reason: frame.UnknownRef}, {Index: 3, Reason: frame.UnknownRef},
-			{Index: 4, Reason: frame.UnknownRef}, {Index: 6, Reason: frame.UnknownRef},
+			{Index: 1, Reason: frame.UnknownRef},
+			{Index: 3, Reason: frame.UnknownRef},
+			{Index: 4, Reason: frame.UnknownRef},
+			{Index: 6, Reason: frame.UnknownRef},
 		}, rejected)
 		require.Equal(t, map[string]int{"float 1 0 0": 1}, store.mu.samples[string(labelsOf(series.MakeRef(0, 1)))])
 		rejected, err = h.once(t, row(1, 1, 1))
@@ -332,6 +334,33 @@ func TestDown(t *testing.T) {
 		require.NoError(t, err)
 		h.stop()
 		require.ErrorIs(t, h.sender.Send(row(0, 5, 1), nil), ErrClosed)
+	})
+}
+
+// A process that starts anew is another sender, and defines its references anew.
+func TestRestartOfSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore(true)
+		h := started(t, Options{ID: 1}, ReceiverOptions{}, store, nil)
+		_, err := h.once(t, row(0, 5, 1))
+		require.NoError(t, err)
+		h.connections()[0].sever() // As a process that is killed.
+		h.stop()
+		shifted := func(ref series.Ref) series.Labels { return labelsOf(ref + 100) }
+		senders, err := NewSenders(Options{ID: 2, Labels: shifted})
+		require.NoError(t, err)
+		h.sender = senders.New("peer", h.open)
+		stop := h.run()
+		defer stop()
+		synctest.Wait()
+		_, err = h.once(t, row(0, 5, 2))
+		require.NoError(t, err)
+		require.Contains(t, store.mu.samples[string(labelsOf(series.MakeRef(101, 1)))], "float 2 0 3ff0000000000000")
+		heard := h.receiver.Senders()
+		require.Len(t, heard, 2)
+		require.EqualValues(t, 0, heard[0].Streams)
+		require.EqualValues(t, 1, heard[1].Streams)
+		require.Len(t, h.receiver.Silent(time.Now().Add(2*time.Second)), 2)
 	})
 }
 

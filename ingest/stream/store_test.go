@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -88,6 +89,9 @@ func (s *fakeStore) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejecte
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.frames++
+	if len(f.Series) > 0 || f.Sender != 0 || f.Seq != 0 {
+		return nil, errors.New("the frame says what is not the store's")
+	}
 	var rejected []frame.Rejected
 	for place := range elements(f) {
 		ref := refAt(f, place)
