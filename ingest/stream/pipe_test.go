@@ -109,6 +109,7 @@ type network struct {
 	// fault is for the connection of that number.
 	fault  func(conn, way int, msg []byte) bool
 	served sync.WaitGroup
+	silent atomic.Bool // New connections get nothing through.
 }
 
 func (n *network) set(r *Receiver) {
@@ -132,6 +133,7 @@ func (n *network) open(ctx context.Context) (OutConn, error) {
 		fault = func(way int, msg []byte) bool { return n.fault(conn, way, msg) }
 	}
 	p := newPipe(fault)
+	p.stalled.Store(n.silent.Load())
 	n.mu.pipes = append(n.mu.pipes, p)
 	r := n.mu.receiver
 	n.served.Go(func() {

@@ -56,7 +56,8 @@ type Heard struct {
 	Node placement.NodeID
 	// ID is that of the node's process; another one is another process, or a sender beside it.
 	ID uint64
-	At time.Time // when it was last heard
+	// At is when it was last heard. A stream that waits for the store is not listened to.
+	At time.Time
 	// Answered is the number up to which all of its frames are answered: stored, or refused for a reason
 	// that the sender knows. Frames that the sender gave up before it sent them have no place in this.
 	Answered uint64

@@ -130,11 +130,8 @@ func TestOrderOfSeries(t *testing.T) {
 func TestDuplicatedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(true)
-		r, err := NewReceiver(store, ReceiverOptions{})
-		require.NoError(t, err)
 		second := newPipe(nil)
 		ended := make(chan error, 1)
-		go func() { ended <- r.Serve(t.Context(), testNode, end{second, 1}) }()
 		go func() { // Nobody cares for its answers.
 			for {
 				if _, err := (end{second, 0}).Recv(nil); err != nil {
@@ -149,7 +146,7 @@ func TestDuplicatedConnection(t *testing.T) {
 			return true
 		}
 		h := start(t, Options{}, ReceiverOptions{}, store, fault)
-		h.set(r)
+		go func() { ended <- h.receiver.Serve(t.Context(), testNode, end{second, 1}) }()
 		clock := int64(1)
 		rnd := newRand(4)
 		for range 30 {

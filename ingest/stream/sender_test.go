@@ -337,6 +337,57 @@ func TestDown(t *testing.T) {
 	})
 }
 
+// A peer that takes a stream and then says nothing is as good as one that can't be reached.
+func TestNoWelcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := started(t, Options{}, ReceiverOptions{}, newFakeStore(false), nil)
+		time.Sleep(2 * lived)
+		h.silent.Store(true)
+		h.connections()[0].sever()
+		synctest.Wait()
+		begin := time.Now()
+		_, err := h.once(t, row(0, 5, 1)) // It waits for the first attempt.
+		require.ErrorIs(t, err, ErrDown)
+		require.WithinRange(t, time.Now(), begin.Add(2*time.Second), begin.Add(3*time.Second))
+		h.silent.Store(false)
+		time.Sleep(10 * time.Second)
+		_, err = h.once(t, row(0, 5, 1))
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.EqualValues(t, 1, h.receiver.Senders()[0].Missed)
+		h.silent.Store(true)
+		h.connections()[len(h.connections())-1].sever()
+		h.stop() // While it is being opened.
+	})
+}
+
+// The metrics have proper names, and those of a peer go with its sender.
+func TestMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewPedanticRegistry()
+		h := started(t, Options{Registerer: reg}, ReceiverOptions{Registerer: reg}, newFakeStore(false), nil)
+		_, err := h.once(t, row(0, 5, 1))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, testutil.ToFloat64(h.sender.metrics.frames[resultTaken]))
+		require.EqualValues(t, 1, testutil.ToFloat64(h.sender.metrics.up))
+		require.Zero(t, testutil.ToFloat64(h.sender.metrics.pending))
+		require.EqualValues(t, 5, testutil.ToFloat64(h.receiver.metrics.samples))
+		problems, err := testutil.GatherAndLint(reg)
+		require.NoError(t, err)
+		require.Empty(t, problems)
+		h.stop()
+		families, err := reg.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				for _, l := range m.GetLabel() {
+					require.NotEqual(t, "peer", l.GetName(), f.GetName())
+				}
+			}
+		}
+	})
+}
+
 // A process that starts anew is another sender, and defines its references anew.
 func TestRestartOfSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
