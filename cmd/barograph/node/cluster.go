@@ -30,9 +30,7 @@ import (
 
 const (
 	framesMethod = "ingest.frames"
-	// framesMessage bounds a message of frames, in bytes; the stream's own bound is the same.
-	framesMessage = 4<<20 + 1<<10
-	outboxDir     = "outbox"
+	outboxDir    = "outbox"
 )
 
 // region is what makes the node one of several: how it reaches the others, and what it does for them.
@@ -106,7 +104,7 @@ func codeOf(err error) stream.Code {
 // serve registers what other nodes may ask.
 func (r *region) serve(engine *querier.Engine) {
 	calls := r.cluster.RPC()
-	calls.Handle(rpc.Method{Name: framesMethod, MaxMessage: framesMessage}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
+	calls.Handle(rpc.Method{Name: framesMethod, MaxMessage: stream.MaxMessage}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
 		return r.receiver.Serve(ctx, from.Node, s)
 	})
 	for name, handler := range engine.Server().Handlers() {
@@ -257,17 +255,9 @@ func (r *region) reach(id placement.NodeID) (router.Sender, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.mu.peers[id]; p != nil && p.sender != nil {
-		return frames{p.sender}, true
+		return p.sender, true
 	}
 	return nil, false
-}
-
-// frames is a stream's sender as the router has it.
-type frames struct{ *stream.Sender }
-
-// Send sends a frame.
-func (s frames) Send(f *frame.Frame, done func([]frame.Rejected, error)) error {
-	return s.Sender.Send(f, done)
 }
 
 // missed keeps a frame that others have acknowledged for the node that lacks it.
