@@ -82,14 +82,11 @@ var edges = []struct{ from, to, why string }{
 	{"ingest/stream", "cluster/placement", "streams come from nodes"},
 	{"ingest/stream", "storage/frame", "they carry frames"},
 	{"ingest/stream", "storage/series", "of series"},
-<<<<<<< HEAD
 	{"ingest/router", "cluster/placement", "it routes by the placement"},
 	{"ingest/router", "ingest", "it is a Store over this node's, and refuses by reasons"},
 	{"ingest/router", "ingest/quorum", "it waits until enough replicas have acknowledged"},
 	{"ingest/router", "storage/frame", "it splits frames"},
 	{"ingest/router", "storage/series", "by the fingerprints of series"},
-=======
->>>>>>> stream
 	{"ingest/textimport", "ingest", "a way in makes batches"},
 	{"ingest/textimport", "ingest/intake", "of bodies"},
 	{"ingest/textimport", "ingest/limit", "within limits"},
