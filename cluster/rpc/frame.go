@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -33,6 +32,9 @@ const (
 	minWindow = 4 * maxPart
 	maxWindow = 64 << 20
 )
+
+// maxLeft is the longest time that a request is told, some 34 years: sums with it don't overflow.
+const maxLeft = 1 << 40 * time.Millisecond
 
 // maxBody bounds the bodies of frames, by kind.
 var maxBody = [numKinds]uint32{
@@ -76,7 +78,8 @@ var errFrame = errors.New("malformed frame")
 func appendOpen(dst []byte, left time.Duration, bounded bool, method string) []byte {
 	ms := uint64(0)
 	if bounded {
-		ms = max(1, uint64(max(0, left+time.Millisecond-1)/time.Millisecond))
+		left = min(max(left, time.Millisecond), maxLeft)
+		ms = uint64((left + time.Millisecond - 1) / time.Millisecond)
 	}
 	return append(binary.AppendUvarint(dst, ms), method...)
 }
@@ -87,7 +90,7 @@ func decodeOpen(b []byte) (left time.Duration, bounded bool, method []byte, err 
 	if n <= 0 || len(b) == n || len(b) > n+maxMethod {
 		return 0, false, nil, errFrame
 	}
-	return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond, ms > 0, b[n:], nil
+	return time.Duration(min(ms, uint64(maxLeft/time.Millisecond))) * time.Millisecond, ms > 0, b[n:], nil
 }
 
 // appendStatus appends the body of a status or, without text, of a cancel frame.

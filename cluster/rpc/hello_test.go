@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func TestRefusals(t *testing.T) {
 	require.ErrorContains(t, err, "it has 1 connections of this node already")
 	require.Equal(t, 1, value(b.metrics.limits[limitPeerConns]))
 	for _, words := range []string{`cluster=test answer="it is of cluster`, "the caller's own ID"} {
-		require.Contains(t, said.String(), words)
+		eventually(t, func() bool { return strings.Contains(said.String(), words) })
 	}
 
 	t.Run("version", func(t *testing.T) {

@@ -352,10 +352,10 @@ func (l *link) serve(s *stream) {
 	l.t.running.Add(-1)
 	l.t.metrics.running.Dec()
 	l.t.metrics.ended(accepting, s.method.Name, codeOf(status))
+	l.forget(s) // First: who hears of the end may open the next.
 	if told {
 		l.push(kindStatus, s.id, appendStatus(nil, status), writeNow)
 	}
-	l.forget(s)
 }
 
 // keep asks a silent peer to say something, and ends a link of which nothing is heard, that takes

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -168,64 +169,62 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestDeadlineAndCancel(t *testing.T) {
-	ended := make(chan error, 1)
-	deadlines := make(chan time.Duration, 1)
-	a, b := start(t, 1), start(t, 2, func(tr *Transport) {
-		tr.Handle(Method{Name: "wait"}, func(ctx context.Context, _ Identity, s Stream) error {
-			deadline, _ := ctx.Deadline()
-			deadlines <- time.Until(deadline)
-			if err := s.Send([]byte("here")); err != nil {
-				return err
-			}
-			<-ctx.Done()
-			ended <- context.Cause(ctx)
-			return ctx.Err()
-		})
-	})
-	a.methods["wait"] = b.methods["wait"]
+	synctest.Test(t, func(t *testing.T) {
+		ended, deadlines := make(chan error, 1), make(chan time.Time, 1)
+		p := newPipes()
+		wait := func(tr *Transport) {
+			tr.Handle(Method{Name: "wait"}, func(ctx context.Context, _ Identity, s Stream) error {
+				deadline, _ := ctx.Deadline()
+				deadlines <- deadline
+				if err := s.Send([]byte("here")); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				ended <- context.Cause(ctx)
+				return ctx.Err()
+			})
+		}
+		a, b := pipeNode(t, p, 1, wait), pipeNode(t, p, 2, wait)
+		open := func(ctx context.Context) ClientStream {
+			s, err := a.Open(ctx, b.peer, "wait")
+			require.NoError(t, err)
+			_, err = s.Recv(nil)
+			require.NoError(t, err)
+			return s
+		}
 
-	t.Run("deadline", func(t *testing.T) {
+		begin := time.Now()
 		_, err := a.Call(limitedTo(t, 300*time.Millisecond), b.peer, "wait", nil)
 		require.Equal(t, Deadline, CodeOf(err))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		left := <-deadlines
-		require.Greater(t, left, time.Duration(0))
-		require.LessOrEqual(t, left, 300*time.Millisecond)
+		require.Equal(t, begin.Add(300*time.Millisecond), <-deadlines)
 		require.Error(t, <-ended)
-	})
-	t.Run("cancel", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(soon(t))
-		s, err := a.Open(ctx, b.peer, "wait")
-		require.NoError(t, err)
-		_, err = s.Recv(nil)
-		require.NoError(t, err)
-		<-deadlines
+		require.Equal(t, 300*time.Millisecond, time.Since(begin))
+
+		ctx, cancel := context.WithCancel(context.Background())
+		s := open(ctx)
+		require.Zero(t, <-deadlines)
 		cancel()
 		_, err = s.Recv(nil)
 		require.Equal(t, Canceled, CodeOf(err))
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, Canceled, CodeOf(<-ended))
 		require.Equal(t, Canceled, CodeOf(s.Send(nil)))
-	})
-	t.Run("close", func(t *testing.T) {
-		s, err := a.Open(soon(t), b.peer, "wait")
-		require.NoError(t, err)
-		_, err = s.Recv(nil)
-		require.NoError(t, err)
+
+		s = open(context.Background())
 		<-deadlines
 		s.Close()
 		s.Close()
 		require.Equal(t, Canceled, CodeOf(<-ended))
 		_, err = s.Recv(nil)
 		require.Equal(t, Canceled, CodeOf(err))
+
+		_, err = a.Call(ctx, b.peer, "wait", nil)
+		require.Equal(t, Canceled, CodeOf(err), "it was over before")
+		synctest.Wait()
+		require.Zero(t, b.running.Load())
+		require.Equal(t, 300*time.Millisecond, time.Since(begin))
 	})
-	t.Run("over before", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_, err := a.Call(ctx, b.peer, "wait", nil)
-		require.Equal(t, Canceled, CodeOf(err))
-	})
-	eventually(t, func() bool { return b.running.Load() == 0 })
 }
 
 // A handler that ends without receiving stops a caller that only sends, and the error is told.
@@ -268,6 +267,8 @@ func TestTooLarge(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	ready, release := make(chan struct{}, 10), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
 	wait := func(tr *Transport) {
 		tr.Handle(Method{Name: "wait"}, func(context.Context, Identity, Stream) error {
 			ready <- struct{}{}
@@ -303,7 +304,7 @@ func TestLimits(t *testing.T) {
 	_, err = a.Open(soon(t), c.peer, "echo")
 	require.Equal(t, Exhausted, CodeOf(err))
 	require.Equal(t, 1, value(a.metrics.limits[limitStreams]))
-	close(release)
+	let()
 	for _, s := range open {
 		_, err := s.Recv(nil)
 		require.ErrorIs(t, err, io.EOF)

@@ -299,8 +299,8 @@ func (s *stream) statusArrived(status *Error) {
 	s.mu.over, s.mu.ended, s.mu.status = true, true, status
 	stop := s.mu.stop
 	s.mu.Unlock()
+	s.link.forget(s) // First: who hears of the end may open the next.
 	s.settle(stop, status)
-	s.link.forget(s)
 }
 
 // canceled ends a stream on the serving side because the caller has given up.
