@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -76,7 +77,7 @@ func New(opts Options) (*Cluster, error) {
 	listener, dial := c.rpc.Raw(raftKind)
 	if c.group, err = consensus.Open(consensus.Options{
 		ID: opts.Node.ID, Dir: opts.FS.PathJoin(opts.Dir, raftDir), FS: opts.FS,
-		States:   map[string]consensus.State{placementName: c.register},
+		States:   c.states(),
 		Listener: listener,
 		Dial: func(ctx context.Context, s consensus.Server) (net.Conn, error) {
 			return dial(ctx, rpc.Peer{ID: s.ID, Addr: s.Addr})
@@ -92,6 +93,20 @@ func New(opts Options) (*Cluster, error) {
 	}
 	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, c.forwarded)
 	return c, nil
+}
+
+// states are those that the region agrees on.
+func (c *Cluster) states() map[string]consensus.State {
+	all := map[string]consensus.State{placementName: c.register}
+	maps.Copy(all, c.opts.States)
+	return all
+}
+
+// Propose has a command applied to one of Options.States on all nodes, and returns the result. It waits
+// for a leader as long as ctx lasts; after an error the command may be applied all the same, unless it
+// is consensus.ErrNoLeader.
+func (c *Cluster) Propose(ctx context.Context, state string, command []byte) (result []byte, err error) {
+	return c.group.Propose(ctx, state, command)
 }
 
 // protocol is the version of what nodes say to each other, told in gossip.

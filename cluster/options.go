@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
 )
@@ -47,6 +48,10 @@ type Options struct {
 	Hold time.Duration
 	// Moves is how many moves a node may take part in at a time; default 2.
 	Moves int
+
+	// States are further things that the region agrees on, by their names; see Cluster.Propose. All
+	// nodes must know a name before anything is proposed to it.
+	States map[string]consensus.State
 
 	// Dir is the node's data directory, which exists and is locked; FS is what it is on, the disk by
 	// default.
@@ -112,6 +117,9 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("a replication factor of %d is not in 1 to %d", o.Factor, placement.MaxFactor)
 	case o.Hold < 0 || o.Moves < 1:
 		return errors.New("the hold time must not be negative, and at least one move be allowed")
+	}
+	if _, ok := o.States[placementName]; ok {
+		return fmt.Errorf("there is a state %q already", placementName)
 	}
 	if _, err := placement.BitsFor(o.Shards); err != nil {
 		return err

@@ -34,8 +34,9 @@ type slot struct {
 const lostRef = ^series.Ref(0)
 
 type table struct {
-	slots []slot // a power of two
-	used  int
+	slots   []slot   // a power of two
+	origins []Origin // of the slots; nil while none of the keys has one
+	used    int
 }
 
 type cache struct {
@@ -59,20 +60,24 @@ func newCache(capacity int, idle uint32) *cache {
 }
 
 // lookup sets refs[i] for each run, zero where it is not known or refused by the decoder, and returns
-// how many are zero. The first loop is kept free of all else, so that the processor waits for the
-// memory of several runs at once.
-func (c *cache) lookup(refs []series.Ref, runs []Run, epoch uint32) (missing int) {
+// how many are zero. It sets origins[i] too, unless there are none. The first loop is kept free of all
+// else, so that the processor waits for the memory of several runs at once.
+func (c *cache) lookup(refs []series.Ref, origins []Origin, runs []Run, epoch uint32) (missing int) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	tables := &c.mu.tables
 	refs = refs[:len(runs)]
 	for i := range runs {
 		k := runs[i].Key
-		slots := tables[k.Hi>>(64-tableBits)].slots
+		t := &tables[k.Hi>>(64-tableBits)]
+		slots := t.slots
 		for p := k.Hi; ; p++ {
 			s := &slots[p&uint64(len(slots)-1)]
 			if s.hi == k.Hi && s.lo == uint32(k.Lo) || s.ref == 0 {
 				refs[i] = s.ref
+				if i < len(origins) {
+					origins[i] = t.origin(p)
+				}
 				if atomic.LoadUint32(&s.used) != epoch && s.ref != 0 {
 					atomic.StoreUint32(&s.used, epoch)
 				}
@@ -91,22 +96,25 @@ func (c *cache) lookup(refs []series.Ref, runs []Run, epoch uint32) (missing int
 
 // insert remembers the references of some runs. It returns how many keys were forgotten to make
 // room.
-func (c *cache) insert(refs []series.Ref, runs []Run, which []uint32, epoch uint32) (evicted int) {
+func (c *cache) insert(refs []series.Ref, origins []Origin, runs []Run, which []uint32, epoch uint32) (evicted int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, i := range which {
 		k := runs[i].Key
 		t := &c.mu.tables[k.Hi>>(64-tableBits)]
-		s := t.find(k)
-		if s.ref == 0 && (t.used+1 > len(t.slots)/4*3 || t.used >= c.perTable) {
+		at := t.find(k)
+		if t.slots[at].ref == 0 && (t.used+1 > len(t.slots)/4*3 || t.used >= c.perTable) {
 			evicted += c.makeRoom(t, epoch)
-			s = t.find(k)
+			at = t.find(k)
 		}
-		if s.ref == 0 {
+		if t.slots[at].ref == 0 {
 			t.used++
 			c.mu.keys++
 		}
-		*s = slot{hi: k.Hi, lo: uint32(k.Lo), ref: refs[i], used: epoch}
+		t.slots[at] = slot{hi: k.Hi, lo: uint32(k.Lo), ref: refs[i], used: epoch}
+		if len(origins) > 0 {
+			t.setOrigin(at, origins[i])
+		}
 	}
 	c.mu.keys -= evicted
 	return evicted
@@ -118,7 +126,8 @@ func (c *cache) forget(refs []series.Ref, runs []Run, which []uint32) {
 	defer c.mu.Unlock()
 	for _, i := range which {
 		k := runs[i].Key
-		if s := c.mu.tables[k.Hi>>(64-tableBits)].find(k); s.ref != 0 && s.ref == refs[i] {
+		t := &c.mu.tables[k.Hi>>(64-tableBits)]
+		if s := &t.slots[t.find(k)]; s.ref != 0 && s.ref == refs[i] {
 			s.ref = lostRef
 		}
 	}
@@ -130,44 +139,57 @@ func (c *cache) len() int {
 	return c.mu.keys
 }
 
-// find returns the slot that holds k, or the free one where it belongs.
-func (t *table) find(k Key) *slot {
+// find returns the place of the slot that holds k, or of the free one where it belongs.
+func (t *table) find(k Key) int {
 	for p := k.Hi; ; p++ {
-		s := &t.slots[p&uint64(len(t.slots)-1)]
-		if s.ref == 0 || s.hi == k.Hi && s.lo == uint32(k.Lo) {
-			return s
+		at := int(p & uint64(len(t.slots)-1))
+		if s := &t.slots[at]; s.ref == 0 || s.hi == k.Hi && s.lo == uint32(k.Lo) {
+			return at
 		}
 	}
+}
+
+// origin of the slot that p, which may be larger than the table, comes to.
+func (t *table) origin(p uint64) Origin {
+	if t.origins == nil {
+		return 0
+	}
+	return t.origins[p&uint64(len(t.origins)-1)]
+}
+
+func (t *table) setOrigin(at int, o Origin) {
+	if t.origins == nil {
+		if o == 0 {
+			return
+		}
+		t.origins = make([]Origin, len(t.slots))
+	}
+	t.origins[at] = o
 }
 
 // makeRoom rebuilds t: without the keys that were idle for long, without the least recently used
 // quarter if it stands at its bound all the same, and larger when it needs to be.
 func (c *cache) makeRoom(t *table, epoch uint32) (evicted int) {
-	oldest, live := epoch-min(c.idle, epoch), 0
+	oldest := epoch - min(c.idle, epoch)
+	live := make([]int32, 0, t.used)
 	for i := range t.slots {
 		if t.slots[i].live(oldest) {
-			live++
+			live = append(live, int32(i))
 		}
 	}
-	slots := t.slots
-	if live >= c.perTable {
-		slots = make([]slot, 0, live)
-		for _, s := range t.slots {
-			if s.live(oldest) {
-				slots = append(slots, s)
-			}
-		}
-		slices.SortFunc(slots, func(a, b slot) int { return int(int64(b.used) - int64(a.used)) })
-		live -= live/4 + 1
-		slots = slots[:live]
+	old := *t
+	if len(live) >= c.perTable {
+		slices.SortFunc(live, func(a, b int32) int { return int(int64(old.slots[b].used) - int64(old.slots[a].used)) })
+		live = live[:len(live)-len(live)/4-1]
 	}
-	evicted = t.used - live
+	evicted = t.used - len(live)
 	// At most half full, at least a quarter.
-	*t = table{slots: make([]slot, max(firstSlots, 1<<bits.Len(uint(live*2)))), used: live}
-	for i := range slots {
-		if s := &slots[i]; s.live(oldest) {
-			*t.find(Key{Hi: s.hi, Lo: uint64(s.lo)}) = *s
-		}
+	*t = table{slots: make([]slot, max(firstSlots, 1<<bits.Len(uint(len(live)*2)))), used: len(live)}
+	for _, i := range live {
+		s := &old.slots[i]
+		at := t.find(Key{Hi: s.hi, Lo: uint64(s.lo)})
+		t.slots[at] = *s
+		t.setOrigin(at, old.origin(uint64(i)))
 	}
 	return evicted
 }

@@ -14,12 +14,12 @@ import (
 func randomKey(rng *rand.Rand) Key { return Key{rng.Uint64(), rng.Uint64()} }
 
 func put(c *cache, k Key, ref series.Ref, epoch uint32) int {
-	return c.insert([]series.Ref{ref}, []Run{{Key: k}}, []uint32{0}, epoch)
+	return c.insert([]series.Ref{ref}, nil, []Run{{Key: k}}, []uint32{0}, epoch)
 }
 
 func get(c *cache, k Key, epoch uint32) series.Ref {
 	refs := make([]series.Ref, 1)
-	c.lookup(refs, []Run{{Key: k}}, epoch)
+	c.lookup(refs, nil, []Run{{Key: k}}, epoch)
 	return refs[0]
 }
 
@@ -191,12 +191,12 @@ func BenchmarkLookup(b *testing.B) {
 			for i := range runs {
 				runs[i].Key, which[i], refs[i] = randomKey(rng), uint32(i), series.Ref(i+1)
 			}
-			c.insert(refs, runs, which, 1)
+			c.insert(refs, nil, runs, which, 1)
 			rng.Shuffle(size, func(i, j int) { runs[i], runs[j] = runs[j], runs[i] })
 			const per = 2000
 			at := 0
 			loop(b, per, "series", func() {
-				if c.lookup(refs[:per], runs[at:at+per], 1) != 0 {
+				if c.lookup(refs[:per], nil, runs[at:at+per], 1) != 0 {
 					b.Fatal("missing")
 				}
 				if at += per; at+per > size {

@@ -45,6 +45,8 @@ const (
 	MetadataTooLong
 	TooManySeries
 	TooManyNewSeries
+	TooManyPairs
+	NotElected
 	numReasons
 )
 
@@ -103,6 +105,8 @@ var reasons = [numReasons]struct {
 	MetadataTooLong:    {"metadata-too-long", Dropped, http.StatusOK, "the metadata is not valid UTF-8 or longer than allowed"},
 	TooManySeries:      {"too-many-series", Limited, http.StatusTooManyRequests, "the limit of active series is reached; only known series are taken"},
 	TooManyNewSeries:   {"too-many-new-series", Limited, http.StatusTooManyRequests, "the limit of new series per second is reached; only known series are taken"},
+	TooManyPairs:       {"too-many-ha-pairs", Limited, http.StatusTooManyRequests, "the limit of HA pairs is reached; only known pairs are taken"},
+	NotElected:         {"ha-not-elected", Passing, http.StatusServiceUnavailable, "no replica of the HA pair can be elected at the moment"},
 }
 
 // Name is the id without its prefix; it labels metrics.

@@ -93,6 +93,14 @@ func (c *Counts) Add(o Counts) {
 	c.Metadata += o.Metadata
 }
 
+// minus returns c less o.
+func (c Counts) minus(o Counts) Counts {
+	return Counts{
+		Samples: c.Samples - o.Samples, Histograms: c.Histograms - o.Histograms,
+		Exemplars: c.Exemplars - o.Exemplars, Metadata: c.Metadata - o.Metadata,
+	}
+}
+
 // Total of all kinds.
 func (c Counts) Total() int { return c.Samples + c.Histograms + c.Exemplars + c.Metadata }
 
@@ -100,6 +108,8 @@ func (c Counts) Total() int { return c.Samples + c.Histograms + c.Exemplars + c.
 type Result struct {
 	// Written is what is stored now.
 	Written Counts
+	// Deduplicated is what was left out because an elected sender of the same series is stored.
+	Deduplicated Counts
 	// Rejections is what is not, and why.
 	Rejections Rejections
 }

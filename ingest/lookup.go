@@ -12,6 +12,7 @@ import (
 // misses are the runs whose key is not known, and their label sets, each set once.
 type misses struct {
 	runs  []uint32        // to be looked up
+	held  []uint32        // not to be, since nothing of them is taken
 	set   []int           // per such run: its place in sets
 	sets  []series.Labels // views of text
 	text  []byte
@@ -24,7 +25,7 @@ func (m *misses) reset() {
 	clear(m.sets)
 	clear(m.index)
 	clear(m.pairs[:cap(m.pairs)])
-	m.runs, m.set, m.sets, m.refs, m.pairs = m.runs[:0], m.set[:0], m.sets[:0], m.refs[:0], m.pairs[:0]
+	m.runs, m.held, m.set, m.sets, m.refs, m.pairs = m.runs[:0], m.held[:0], m.set[:0], m.sets[:0], m.refs[:0], m.pairs[:0]
 	m.text = m.text[:0]
 }
 
@@ -57,9 +58,10 @@ func (w *Writer) resolve(ctx context.Context, b *Batch, s *scratch, age uint32) 
 	lim := w.opts.Guard.LabelLimits()
 	for i := range b.Runs {
 		if s.refs[i] == 0 {
-			w.read(b, s, i, lim)
+			w.read(ctx, b, s, i, lim)
 		}
 	}
+	w.hold(b, s, age)
 	w.metrics.misses.Add(float64(len(m.runs)))
 	if len(m.runs) == 0 {
 		return nil
@@ -73,27 +75,40 @@ func (w *Writer) resolve(ctx context.Context, b *Batch, s *scratch, age uint32) 
 			known = append(known, i)
 		}
 	}
-	evicted := w.cache.insert(s.refs, b.Runs, known, age)
-	w.metrics.evictions.Add(float64(evicted))
-	w.metrics.entries.Set(float64(w.cache.len()))
+	w.remember(b, s, known, age)
 	return nil
 }
 
+func (w *Writer) remember(b *Batch, s *scratch, which []uint32, age uint32) {
+	evicted := w.cache.insert(s.refs, s.origins, b.Runs, which, age)
+	w.metrics.evictions.Add(float64(evicted))
+	w.metrics.entries.Set(float64(w.cache.len()))
+}
+
+// hold remembers the origins of series that are not looked up.
+func (w *Writer) hold(b *Batch, s *scratch, age uint32) {
+	held := s.miss.held
+	if len(held) == 0 {
+		return
+	}
+	for _, i := range held {
+		s.refs[i] = heldRef
+	}
+	w.remember(b, s, held, age)
+	for _, i := range held {
+		s.refs[i] = 0
+	}
+}
+
 // read checks the labels of run i and adds it to the misses.
-func (w *Writer) read(b *Batch, s *scratch, i int, lim LabelLimits) {
+func (w *Writer) read(ctx context.Context, b *Batch, s *scratch, i int, lim LabelLimits) {
 	run, m := &b.Runs[i], &s.miss
 	if run.empty() && run.Reason == 0 { // Metadata alone makes no series.
 		return
 	}
 	why, detail := run.Reason, ""
 	if why == 0 {
-		var err error
-		if m.pairs, err = b.Source.AppendPairs(m.pairs[:0], i); err != nil {
-			e := AsError(err)
-			why = e.Reason
-		} else {
-			why, detail = checkLabels(m.pairs, lim)
-		}
+		why, detail = w.readLabels(b, s, i, lim)
 	}
 	if why != 0 {
 		s.result.Rejections.Add(why, run.counts(), func() string {
@@ -104,6 +119,12 @@ func (w *Writer) read(b *Batch, s *scratch, i int, lim LabelLimits) {
 		})
 		return
 	}
+	if len(s.origins) > 0 && s.origins[i] != 0 {
+		if v := s.votes.of(ctx, w.opts.Elector, s.origins[i]); v.Known && !s.admit(b, i, v) {
+			m.held = append(m.held, uint32(i))
+			return
+		}
+	}
 	from := len(m.text)
 	for _, p := range m.pairs { // They are sorted, and no name comes twice: see checkLabels.
 		if len(p.Value) > 0 {
@@ -112,6 +133,20 @@ func (w *Writer) read(b *Batch, s *scratch, i int, lim LabelLimits) {
 	}
 	m.runs = append(m.runs, uint32(i))
 	m.set = append(m.set, m.place(from))
+}
+
+// readLabels reads the labels of run i into the misses' pairs, and its origin from them.
+func (w *Writer) readLabels(b *Batch, s *scratch, i int, lim LabelLimits) (why Reason, detail string) {
+	m := &s.miss
+	var err error
+	if m.pairs, err = b.Source.AppendPairs(m.pairs[:0], i); err == nil && w.opts.Elector != nil {
+		m.pairs, s.origins[i], err = w.opts.Elector.Origin(m.pairs)
+	}
+	if err != nil {
+		e := AsError(err)
+		return e.Reason, e.Detail
+	}
+	return checkLabels(m.pairs, lim)
 }
 
 // refer asks the storage for the references of all sets, and the guard about those that are new.
@@ -256,7 +291,7 @@ func (w *Writer) again(ctx context.Context, b *Batch, s *scratch, lost map[int]b
 	w.cache.forget(s.refs, b.Runs, which)
 	rest := s.kept(b, which)
 	sofar := s.result
-	s.begin(len(rest.Runs), s.bounds)
+	s.begin(len(rest.Runs), s.bounds, w.opts.Elector != nil)
 	s.result = sofar
 	clear(s.refs)
 	if err := w.resolve(ctx, &rest, s, age); err != nil {

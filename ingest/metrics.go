@@ -7,6 +7,7 @@ import (
 
 type metrics struct {
 	written   [4]prometheus.Counter // in the order of Counts
+	left      [4]prometheus.Counter // deduplicated, in the order of Counts
 	rejected  [numReasons]prometheus.Counter
 	hits      prometheus.Counter
 	misses    prometheus.Counter
@@ -25,6 +26,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "barograph_ingest_rejected_samples_total",
 		Help: "Samples, histograms, exemplars and metadata (and series without any) that were refused, by reason.",
 	}, []string{"reason"})
+	left := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "barograph_ingest_deduplicated_total",
+		Help: "What was left out because it came from a replica of an HA pair that is not the elected one, by kind.",
+	}, []string{"kind"})
 	m := &metrics{
 		hits: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_ingest_cache_hits_total",
@@ -48,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	for i, kind := range []string{"sample", "histogram", "exemplar", "metadata"} {
-		m.written[i] = written.WithLabelValues(kind)
+		m.written[i], m.left[i] = written.WithLabelValues(kind), left.WithLabelValues(kind)
 	}
 	for r := range Reasons {
 		m.rejected[r] = rejected.WithLabelValues(r.Name())
@@ -57,12 +62,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) observe(res *Result) {
-	for i, n := range [...]int{res.Written.Samples, res.Written.Histograms, res.Written.Exemplars, res.Written.Metadata} {
-		if n > 0 {
-			m.written[i].Add(float64(n))
-		}
-	}
+	addKinds(&m.written, res.Written)
+	addKinds(&m.left, res.Deduplicated)
 	for _, r := range res.Rejections {
 		m.rejected[r.Reason].Add(float64(r.Counts.Total() + r.Series))
+	}
+}
+
+func addKinds(to *[4]prometheus.Counter, c Counts) {
+	for i, n := range [...]int{c.Samples, c.Histograms, c.Exemplars, c.Metadata} {
+		if n > 0 {
+			to[i].Add(float64(n))
+		}
 	}
 }

@@ -23,6 +23,8 @@ type Options struct {
 	// StartTimestampZero writes a sample of value zero at each new start timestamp rather than
 	// keep start timestamps beside the samples.
 	StartTimestampZero bool
+	// Elector chooses between senders of the same series; nil takes all of them.
+	Elector Elector
 	// Guard admits labels and new series; nil admits all.
 	Guard Guard
 	// Registerer takes the metrics; nil keeps none.

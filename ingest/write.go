@@ -59,12 +59,14 @@ const epoch = time.Minute
 
 // scratch is the working space of one Append.
 type scratch struct {
-	refs   []series.Ref // per run: its reference, 0 if it is refused
-	frame  frame.Frame
-	own    columns
-	miss   misses
-	result Result
-	bounds bounds
+	refs    []series.Ref // per run: its reference, 0 if it is refused
+	origins []Origin     // per run: where it comes from; empty without an Elector
+	votes   ballots
+	frame   frame.Frame
+	own     columns
+	miss    misses
+	result  Result
+	bounds  bounds
 }
 
 // columns are the float samples of a frame that can't just view those of the batch, and where each
@@ -127,7 +129,8 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 	s := w.scratch.Get().(*scratch)
 	defer w.put(s)
 	now := time.Now()
-	s.begin(len(b.Runs), w.bounds(now))
+	s.begin(len(b.Runs), w.bounds(now), w.opts.Elector != nil)
+	s.votes.reset()
 	s.result.Rejections.Merge(b.Rejections)
 
 	age := uint32(now.Unix() / int64(epoch/time.Second))
@@ -135,13 +138,17 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 		w.metrics.evictions.Add(float64(evicted))
 		w.metrics.entries.Set(float64(w.cache.len()))
 	}
-	missing := w.cache.lookup(s.refs, b.Runs, age)
+	missing := w.cache.lookup(s.refs, s.origins, b.Runs, age)
 	w.metrics.hits.Add(float64(len(b.Runs) - missing))
+	if len(s.origins) > 0 {
+		missing = w.elect(ctx, b, s)
+	}
 	if missing > 0 {
 		if err := w.resolve(ctx, b, s, age); err != nil {
 			return Result{}, AsError(err)
 		}
 	}
+	w.tell(s)
 	w.fill(b, s)
 	lost, err := w.send(ctx, b, s)
 	if err == nil && len(lost) > 0 {
@@ -155,11 +162,18 @@ func (w *Writer) Append(ctx context.Context, b *Batch) (Result, error) {
 	return res, nil
 }
 
-func (s *scratch) begin(runs int, bounds bounds) {
+func (s *scratch) begin(runs int, bounds bounds, elect bool) {
 	if cap(s.refs) < runs {
 		s.refs = make([]series.Ref, runs)
 	}
 	s.refs = s.refs[:runs]
+	if elect {
+		if cap(s.origins) < runs {
+			s.origins = make([]Origin, runs)
+		}
+		s.origins = s.origins[:runs]
+		clear(s.origins)
+	}
 	s.result = Result{}
 	s.bounds = bounds
 }
@@ -172,6 +186,7 @@ const (
 
 func (w *Writer) put(s *scratch) {
 	s.result = Result{}
+	s.votes.reset()
 	clear(s.frame.Histograms)
 	clear(s.frame.Exemplars)
 	s.frame = blank(&s.frame)

@@ -22,9 +22,11 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
 
 	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
+	{"cmd/barograph/node", "cluster/consensus", "whose nodes agree on more than the cluster itself knows of"},
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
+	{"cmd/barograph/node", "ingest/dedup", "and who of an HA pair is stored"},
 	{"cmd/barograph/node", "ingest/intake", "and what its handlers have in common"},
 	{"cmd/barograph/node", "ingest/limit", "and its limits"},
 	{"cmd/barograph/node", "ingest/outbox", "what others could not take is kept"},
@@ -65,6 +67,8 @@ var edges = []struct{ from, to, why string }{
 
 	{"ingest", "storage/frame", "the write path ends in a frame"},
 	{"ingest", "storage/series", "of series"},
+	{"ingest/dedup", "ingest", "it judges where series come from"},
+	{"ingest/dedup", "storage/series", "by their labels"},
 	{"ingest/intake", "ingest", "refusals have reasons"},
 	{"ingest/intake", "ingest/limit", "bodies are bounded"},
 	{"ingest/limit", "ingest", "a limit is an Appender"},

@@ -84,6 +84,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v == v2 {
+		// What an elected replica of the pair has stored counts: Prometheus takes an answer that counts nothing
+		// as a failure.
+		res.Written.Add(res.Deduplicated)
 		setWritten(w.Header(), res.Written)
 	}
 	if status := res.Rejections.Status(); status != 0 {

@@ -13,9 +13,11 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
+	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/outbox"
 	"github.com/barograph-db/barograph/ingest/router"
 	"github.com/barograph-db/barograph/ingest/stream"
@@ -38,6 +40,7 @@ type region struct {
 	node     *Node
 	db       *storage.DB
 	cluster  *cluster.Cluster
+	pairs    *dedup.Table // known to all nodes, whether they look for pairs or not
 	outbox   *outbox.Outbox
 	router   *router.Router
 	senders  *stream.Senders
@@ -58,13 +61,13 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		return nil, err
 	}
 	c := n.cfg.Cluster
-	r := &region{node: n, db: db}
+	r := &region{node: n, db: db, pairs: dedup.NewTable()}
 	r.mu.peers = map[placement.NodeID]*peer{}
 	if r.cluster, err = cluster.New(cluster.Options{
 		Name: c.Name, Node: placement.Node{ID: id, Name: n.cfg.Name, Zone: c.Zone, Weight: c.Weight},
 		Region: c.Region, Software: version.Version, Join: c.Join, BootstrapExpect: c.BootstrapExpect,
 		GossipAddress: c.GossipAddress, RPCAddress: c.RPCAddress, AdvertiseHost: c.AdvertiseHost,
-		Factor: c.ReplicationFactor, Dir: n.cfg.Storage.Path,
+		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs}, Dir: n.cfg.Storage.Path,
 		Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)

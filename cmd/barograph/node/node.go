@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/barograph-db/barograph/ingest"
+	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/intake"
 	"github.com/barograph-db/barograph/ingest/limit"
 	"github.com/barograph-db/barograph/querier"
@@ -44,6 +45,7 @@ type Node struct {
 	file         atomic.Pointer[File]
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
+	pairs        atomic.Pointer[dedup.Elections] // nil where none are looked for, and before the storage is open
 
 	phase       atomic.Int32
 	handler     atomic.Pointer[http.ServeMux]
@@ -189,6 +191,19 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 		}
 	}
 
+	// Elections are told and kept until the last write has its answer.
+	electing, stopElecting := context.WithCancel(context.WithoutCancel(ctx))
+	var elections sync.WaitGroup
+	for _, part := range stack.parts {
+		elections.Go(func() {
+			if err := part(electing); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	defer elections.Wait()
+	defer stopElecting()
+
 	// The node's own metrics first, so that whoever sees it ready finds an answer.
 	var scraping sync.WaitGroup
 	if *n.options.SelfScrape.Enabled {
@@ -288,6 +303,7 @@ type stack struct {
 	engine   *querier.Engine
 	writes   *gate
 	routes   []route
+	parts    []func(context.Context) error // what runs as long as writes are taken
 }
 
 // build puts the write path and the query path together.
@@ -297,10 +313,15 @@ func (n *Node) build(db *storage.DB, others *region) (*stack, error) {
 	if others != nil {
 		store = others.store()
 	}
+	elector, err := n.openElections(others, s)
+	if err != nil {
+		return nil, err
+	}
 	writer, err := ingest.NewWriter(store, ingest.Options{
 		MaxFuture:          time.Duration(n.options.Limits.FutureTolerance),
 		Retention:          time.Duration(n.options.Retention.Time),
 		StartTimestampZero: n.feature("created-timestamp-zero-ingestion"),
+		Elector:            elector,
 		Guard:              n.limits,
 		Registerer:         n.registry,
 	})

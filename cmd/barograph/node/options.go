@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/limit"
 	"github.com/barograph-db/barograph/querier"
 )
@@ -14,6 +15,7 @@ import (
 // flag sets the same thing, the flag wins if it is given.
 type Barograph struct {
 	Limits     Limits     `yaml:"limits,omitempty"`
+	HA         HA         `yaml:"ha,omitempty"`
 	Retention  Retention  `yaml:"retention"`
 	Query      Query      `yaml:"query,omitempty"`
 	SelfScrape SelfScrape `yaml:"self_scrape"`
@@ -69,6 +71,38 @@ func (l Limits) options() limit.Options {
 		ExemplarsPerRequest: l.ExemplarsPerRequest, MetadataPerRequest: l.MetadataPerRequest,
 		MetadataBytes: int(l.MetadataBytes),
 	}
+}
+
+// HA stores one of the replicas of each HA pair of Prometheus servers. A reload changes the times and
+// the number of pairs.
+type HA struct {
+	// Enabled looks for pairs; default false. In a cluster all nodes should have the same. Read at start.
+	Enabled bool `yaml:"enabled,omitempty"`
+	// ClusterLabel names the pair; default cluster. Read at start.
+	ClusterLabel string `yaml:"cluster_label,omitempty"`
+	// ReplicaLabel names the replica and is not stored; default __replica__. Read at start.
+	ReplicaLabel string `yaml:"replica_label,omitempty"`
+	// Failover is how long the elected replica may be silent before another is elected; default 30s.
+	Failover Duration `yaml:"failover,omitempty"`
+	// Update is how old what nodes agree on about its last sign of life may get; default 10s.
+	Update Duration `yaml:"update,omitempty"`
+	// MaxClusters is the most pairs; default 1000.
+	MaxClusters int `yaml:"max_clusters,omitempty"`
+}
+
+// fixed is what a reload does not change.
+func (h HA) fixed() HA {
+	h.Failover, h.Update, h.MaxClusters = 0, 0, 0
+	return h
+}
+
+func (h HA) settings() dedup.Settings {
+	return dedup.Settings{Failover: time.Duration(h.Failover), Update: time.Duration(h.Update), MaxClusters: h.MaxClusters}
+}
+
+// options are those of the package, but for who agrees.
+func (h HA) options() dedup.Options {
+	return dedup.Options{ClusterLabel: h.ClusterLabel, ReplicaLabel: h.ReplicaLabel, Settings: h.settings()}
 }
 
 // Retention says how long samples are kept.
@@ -159,7 +193,7 @@ type Web struct {
 // fileKeys says where in the file a type's keys stand, for messages.
 var fileKeys = map[string]string{
 	"Global": "global", "Runtime": "runtime", "Barograph": "barograph",
-	"Limits": "barograph.limits", "Retention": "barograph.retention", "Query": "barograph.query",
+	"Limits": "barograph.limits", "HA": "barograph.ha", "Retention": "barograph.retention", "Query": "barograph.query",
 	"SelfScrape": "barograph.self_scrape", "Web": "barograph.web",
 }
 
@@ -197,6 +231,11 @@ func (b *Barograph) validate() error {
 	}
 	if err := queries.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("barograph.%w", err))
+	}
+	pairs := b.HA.options()
+	pairs.EnsureDefaults()
+	if err := pairs.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("barograph.ha: %w", err))
 	}
 	if b.Web.MaxConnections < 0 {
 		errs = append(errs, errors.New("barograph.web.max_connections must not be negative"))

@@ -34,6 +34,9 @@ func (n *Node) Reload() error {
 func (n *Node) apply(f *File) {
 	n.file.Store(f)
 	_ = n.limits.Set(n.limitOptions(f)) // They were checked when the file was loaded.
+	if e := n.pairs.Load(); e != nil {
+		_ = e.Set(f.Barograph.HA.settings())
+	}
 	n.collector.set(f.Runtime.GoGC)
 	if l := n.cfg.LogLevel; l != nil && f.Runtime.LogLevel != "" {
 		_ = l.Set(f.Runtime.LogLevel) // It was checked when the file was loaded.
@@ -56,6 +59,7 @@ func fixedChanges(before, after *File) []string {
 		key    string
 		differ bool
 	}{
+		{"barograph.ha", b.HA.fixed() != a.HA.fixed()},
 		{"barograph.retention", b.Retention != a.Retention},
 		{"barograph.query", b.Query != a.Query},
 		{"barograph.web", b.Web != a.Web},
