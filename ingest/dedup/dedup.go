@@ -151,6 +151,7 @@ func (e *Elections) undecided(s sender, t term) ingest.Verdict {
 	}
 	e.metrics.without.Inc()
 	e.noteLocked(s, time.Now().UnixMilli(), math.MinInt64)
+	e.tell()
 	return ingest.Verdict{Known: true, After: t.after}
 }
 

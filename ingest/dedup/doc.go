@@ -52,7 +52,9 @@
 //
 // Without a quorum changes wait. The elected replica goes on being taken, also after a silence. A
 // replica that would be elected now is answered 503: its sender keeps the samples and sends them when there is
-// a quorum again, so that nothing is lost and nothing doubled.
+// a quorum again, so that nothing is lost. What was heard meanwhile is proposed until it is agreed on, and
+// is so within two seconds of the quorum's return; a replica elected in these two seconds, by a node that
+// did not hear the elected one for Failover while another did, may double what the other took.
 //
 // # Answers
 //

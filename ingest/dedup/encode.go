@@ -66,7 +66,12 @@ type reader struct {
 	err  error
 }
 
-func (r *reader) fail() { r.data, r.err = nil, errFormat }
+func (r *reader) fail() {
+	r.data = nil
+	if r.err == nil {
+		r.err = errFormat
+	}
+}
 
 func (r *reader) byte() byte {
 	if len(r.data) == 0 {
@@ -124,8 +129,7 @@ func (r *reader) term() term {
 
 func (r *reader) version() {
 	if v := r.byte(); r.err == nil && v != version {
-		r.fail()
-		r.err = fmt.Errorf("%w: version %d is unknown", errFormat, v)
+		r.data, r.err = nil, fmt.Errorf("%w: version %d is unknown", errFormat, v)
 	}
 }
 
@@ -154,9 +158,7 @@ func decodeCommand(data []byte) (c command, err error) {
 			c.heard = append(c.heard, hearing{pair: r.text(), replica: r.text(), at: r.varint()})
 		}
 	default:
-		if r.err == nil {
-			r.fail()
-		}
+		r.fail()
 	}
 	if err := r.end(); err != nil {
 		return command{}, fmt.Errorf("decode command: %w", err)

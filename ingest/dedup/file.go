@@ -98,7 +98,7 @@ func (f *File) Propose(_ context.Context, data []byte) ([]byte, error) {
 
 // Run writes what changes until ctx ends, and once more then.
 func (f *File) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-f.dirty:
 		case <-ctx.Done():
@@ -112,8 +112,10 @@ func (f *File) Run(ctx context.Context) error {
 			f.logger.Warn("The elections of HA pairs could not be written", "file", f.path, "err", err)
 		}
 		f.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 func (f *File) writeLocked() error {

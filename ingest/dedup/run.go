@@ -37,13 +37,15 @@ func (e *Elections) Run(ctx context.Context) error {
 	}
 }
 
-// tellOthers proposes what is due. What nobody agrees to is due again with the next sample.
+// tellOthers proposes what is due. What nobody agrees to stays due: once there is a quorum again it should
+// be known before another replica is elected.
 func (e *Elections) tellOthers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, telling)
 	defer cancel()
 	for hs := e.dueNow(); len(hs) > 0; {
 		n := min(len(hs), maxHearings)
 		if _, _, err := e.propose(ctx, command{heard: hs[:n]}); err != nil {
+			e.tell()
 			return
 		}
 		hs = hs[n:]
