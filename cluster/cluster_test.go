@@ -55,6 +55,8 @@ func newFleet(t *testing.T) *fleet {
 
 func nodeID(i int) placement.NodeID { return placement.NodeID{15: byte(i)} }
 
+func nodeOf(i int) placement.Node { return placement.Node{ID: nodeID(i), Name: fmt.Sprint("n", i)} }
+
 // start starts node i, on the disk that it has or a new one, joined to others.
 func (f *fleet) start(i int, join ...int) *testNode {
 	f.t.Helper()
