@@ -62,7 +62,7 @@ var descPattern = regexp.MustCompile(`^Desc\{fqName: "([^"]*)", help: "((?:[^"\\
 
 func TestDocsOfMetrics(t *testing.T) {
 	reg := &recording{Registry: prometheus.NewRegistry()}
-	cfg := config(t, "")
+	cfg := config(t, "barograph: {ha: {enabled: true}}")
 	cfg.Cluster = ClusterConfig{
 		Name: "docs", AdvertiseHost: "127.0.0.1", GossipAddress: freePort(t), RPCAddress: freePort(t), ReplicationFactor: 1,
 	}
