@@ -98,6 +98,9 @@ func (w *Writer) elect(ctx context.Context, b *Batch, s *scratch) (missing int) 
 // admit takes out of run i what its origin's verdict leaves out, and reports whether something is left.
 func (s *scratch) admit(b *Batch, i int, v *ballot) bool {
 	run := &b.Runs[i]
+	if v.Refused == nil && run.Histograms.Len()+run.Exemplars.Len() == 0 && s.admitAll(b, run, v) {
+		return true
+	}
 	before := run.counts()
 	if v.Refused != nil {
 		s.result.Rejections.Add(v.Refused.Reason, before, func() string { return v.Refused.particulars() + ": " + describeRun(b, i) })
@@ -113,6 +116,19 @@ func (s *scratch) admit(b *Batch, i int, v *ballot) bool {
 	v.left.Add(left)
 	s.result.Deduplicated.Add(left)
 	return !run.empty()
+}
+
+// admitAll is the usual case: a run of floats, all of which are taken.
+func (s *scratch) admitAll(b *Batch, run *Run, v *ballot) bool {
+	newest := v.newest
+	for _, t := range b.Times[run.Floats.From:run.Floats.To] {
+		if t <= v.After {
+			return false
+		}
+		newest = max(newest, t)
+	}
+	v.newest = newest
+	return run.Floats.From != run.Floats.To
 }
 
 // tell lets the elector know what became of the batch.
@@ -148,6 +164,9 @@ func (b *Batch) keepAfter(run *Run, after int64) (newest int64) {
 		}
 	}
 	run.Floats.From = to
+	if run.Histograms.Len()+run.Exemplars.Len() == 0 {
+		return newest
+	}
 	run.Histograms = keep(b.Histograms, run.Histograms, func(h *frame.Histogram) bool {
 		if h.T > after {
 			newest = max(newest, h.T)
