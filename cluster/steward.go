@@ -69,8 +69,8 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 func (c *Cluster) seen(list []gossip.Member) []member {
 	regions := map[placement.NodeID]placement.NodeID{}
 	for _, f := range c.pool.Facts(regionFact) {
-		if len(f.Value) >= len(placement.NodeID{}) {
-			regions[f.Node] = placement.NodeID(f.Value[:16])
+		if region, _, ok := told(f.Value); ok {
+			regions[f.Node] = region
 		}
 	}
 	members := make([]member, len(list))
@@ -97,6 +97,40 @@ func (c *Cluster) tell(now agreed) {
 		return
 	}
 	c.steward.published = fact
+}
+
+// told is what a node tells.
+func told(fact []byte) (region placement.NodeID, epoch uint64, ok bool) {
+	if len(fact) < len(region) {
+		return region, 0, false
+	}
+	epoch, n := binary.Uvarint(fact[copy(region[:], fact):])
+	return region, epoch, n > 0
+}
+
+// Known is the latest epoch that all living nodes of the placement say they know; false: some of them
+// has said nothing yet.
+func (c *Cluster) Known() (epoch uint64, heard bool) {
+	now := c.register.get()
+	if now.placement == nil {
+		return 0, false
+	}
+	said := map[placement.NodeID]uint64{c.Self(): now.placement.Epoch}
+	for _, f := range c.pool.Facts(regionFact) {
+		if region, epoch, ok := told(f.Value); ok && region == now.region && f.Node != c.Self() {
+			said[f.Node] = epoch
+		}
+	}
+	epoch, heard = now.placement.Epoch, true
+	for i := range now.placement.Nodes {
+		id := now.placement.Nodes[i].ID
+		if !c.Alive(id) {
+			continue
+		}
+		knows, ok := said[id]
+		epoch, heard = min(epoch, knows), heard && ok
+	}
+	return epoch, heard
 }
 
 // found founds the region, if that is this node's to do.
