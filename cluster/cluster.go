@@ -90,7 +90,7 @@ func New(opts Options) (*Cluster, error) {
 	}); err != nil {
 		return nil, err
 	}
-	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, c.forwarded)
+	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
 	return c, nil
 }
 
@@ -247,16 +247,12 @@ func (c *Cluster) forward(ctx context.Context, to consensus.Server, request []by
 	return stream.Recv(nil)
 }
 
-func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, s rpc.Stream) error {
-	request, err := s.Recv(nil)
-	if err != nil {
-		return err
-	}
+func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, request []byte) ([]byte, error) {
 	answer, err := c.group.Forwarded(ctx, request)
 	if err != nil {
-		return &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
+		return nil, &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
 	}
-	return s.Send(answer)
+	return answer, nil
 }
 
 // Drain has a node, given by its ID or name, hand over all it holds.
