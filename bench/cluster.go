@@ -180,7 +180,7 @@ func freePort(host string) (string, error) {
 		u, err := net.ListenPacket("udp", addr)
 		l.Close()
 		if err == nil {
-			u.Close()
+			_ = u.Close()
 			_, port, err := net.SplitHostPort(addr)
 			return port, err
 		}
