@@ -20,6 +20,7 @@ const (
 	raftDir       = "raft"
 	raftKind      = "raft"
 	proposeMethod = "cluster.propose"
+	regionMethod  = "cluster.region"
 	placementName = "placement" // of the state
 	regionFact    = "region"
 	// maxVoters is how many nodes vote at most.
@@ -36,6 +37,7 @@ type Cluster struct {
 	group    *consensus.Group
 	register *register
 	steward  steward
+	started  time.Time
 
 	mu struct {
 		sync.Mutex
@@ -91,6 +93,8 @@ func New(opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
+	c.tell(c.register.get()) // Before anybody can hear of this node.
 	return c, nil
 }
 
@@ -179,6 +183,7 @@ func (c *Cluster) Wait(ctx context.Context) error {
 // Run takes part in the cluster until ctx ends, or one of the parts fails. Then the others are told,
 // leadership is handed over, and the connections end, in this order.
 func (c *Cluster) Run(ctx context.Context) error {
+	c.started = time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	calls := c.start(ctx, cancel, c.rpc.Run)
