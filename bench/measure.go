@@ -96,7 +96,7 @@ func (c *config) measureLoad(ctx context.Context, sc *scenario, t target, rec *r
 		return err
 	}
 	var acked []int
-	if acked, r.samples, err = load(ctx, s, rec, rec.plan.conns); err != nil {
+	if acked, r.samples, err = load(ctx, []*server{s}, rec, rec.plan.conns); err != nil {
 		return err
 	}
 	after, err := s.usage()
@@ -188,7 +188,7 @@ func (c *config) measureKill(ctx context.Context, sc *scenario, t target, rec *r
 		close(killed)
 	}()
 	// The kill is what ends the load, not the client, so that requests are cut off in the middle.
-	acked, n, err := load(context.WithoutCancel(ctx), s, rec, rec.plan.conns)
+	acked, n, err := load(context.WithoutCancel(ctx), []*server{s}, rec, rec.plan.conns)
 	if err == nil {
 		cancel()
 		progress("%s: the load ended before the kill", t.name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,17 @@ func (f *fleet) agreed(nodes int) bool {
 	return true
 }
 
+// voters is how many nodes vote, as node i knows.
+func (f *fleet) voters(i int) int {
+	voters := 0
+	for _, n := range f.nodes[i].Status().Nodes {
+		if n.Voter {
+			voters++
+		}
+	}
+	return voters
+}
+
 func TestOneNodeFoundsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
@@ -160,16 +172,7 @@ func TestThreeExpectEachOther(t *testing.T) {
 			require.Equal(t, 16, n.Replicas, "three replicas on three nodes")
 			require.Equal(t, "alive", n.Health)
 		}
-		voters := 0
-		f.eventually(30*time.Second, "all three vote", func() bool {
-			voters = 0
-			for _, n := range f.nodes[1].Status().Nodes {
-				if n.Voter {
-					voters++
-				}
-			}
-			return voters == 3
-		})
+		f.eventually(30*time.Second, "all three vote", func() bool { return f.voters(1) == 3 })
 	})
 }
 
@@ -182,15 +185,7 @@ func TestLeaderDies(t *testing.T) {
 		f.start(2, 1)
 		f.start(3, 1)
 		f.eventually(20*time.Second, "all are taken in", func() bool { return f.agreed(3) })
-		f.eventually(20*time.Second, "all vote", func() bool {
-			n := 0
-			for _, s := range f.nodes[1].Status().Nodes {
-				if s.Voter {
-					n++
-				}
-			}
-			return n == 3
-		})
+		f.eventually(20*time.Second, "all vote", func() bool { return f.voters(1) == 3 })
 		require.Equal(t, nodeID(1).String(), f.nodes[1].Status().Leader)
 		f.kill(1)
 		f.eventually(10*time.Second, "another leads", func() bool {
@@ -210,6 +205,37 @@ func TestLeaderDies(t *testing.T) {
 		f.eventually(2*time.Minute, "it is given up", func() bool { return state() == "lost" })
 		f.start(1, 2)
 		f.eventually(20*time.Second, "it is back", func() bool { return f.agreed(3) && state() == "active" })
+	})
+}
+
+// A leader that has not heard of a node since it started itself gives it the same time as one that has.
+func TestUnheardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.edit = func(o *cluster.Options) { o.BootstrapExpect = 3 }
+		for i := 1; i <= 3; i++ {
+			f.start(i, 1, 2, 3)
+		}
+		f.eventually(30*time.Second, "the region is founded", func() bool { return f.agreed(3) })
+		f.eventually(30*time.Second, "all three vote", func() bool { return f.voters(1) == 3 })
+		f.kill(1)
+		f.stop(2)
+		f.stop(3)
+		f.start(2, 1, 2, 3)
+		f.start(3, 1, 2, 3)
+		f.eventually(30*time.Second, "there is a leader", func() bool { return f.agreed(3) })
+		time.Sleep(4 * time.Minute)
+		require.Equal(t, 3, f.voters(2), "it may come back")
+		state := func() string {
+			for _, n := range f.nodes[2].Status().Nodes {
+				if n.ID == nodeID(1).String() {
+					return n.State
+				}
+			}
+			return ""
+		}
+		require.Equal(t, "active", state())
+		f.eventually(3*time.Minute, "it is given up", func() bool { return state() == "lost" })
 	})
 }
 
@@ -267,6 +293,41 @@ func TestOperatorsChanges(t *testing.T) {
 		f.eventually(10*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(3)) })
 		f.eventually(20*time.Second, "it is removed", func() bool { return f.nodes[2].Remove(t.Context(), "n3", false) == nil })
 		f.eventually(10*time.Second, "all know", func() bool { return f.agreed(2) })
+	})
+}
+
+// The vote of a node that is removed goes to another at once, not when it has been dead for long: else
+// the next to die might take the quorum along.
+func TestARemovedNodesVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.edit = func(o *cluster.Options) { o.BootstrapExpect = 4 }
+		for i := 1; i <= 4; i++ {
+			f.start(i, 1, 2, 3, 4)
+		}
+		f.eventually(30*time.Second, "the region is founded", func() bool { return f.agreed(4) })
+		voters := func(at int) (names []string) {
+			for _, n := range f.nodes[at].Status().Nodes {
+				if n.Voter {
+					names = append(names, n.Name)
+				}
+			}
+			return names
+		}
+		f.eventually(30*time.Second, "three vote", func() bool { return len(voters(1)) == 3 })
+		gone := 0
+		for i := 4; i > 0 && gone == 0; i-- {
+			if name := fmt.Sprint("n", i); slices.Contains(voters(1), name) && f.nodes[1].Status().Leader != nodeID(i).String() {
+				gone = i
+			}
+		}
+		at := 1 + gone%4
+		f.kill(gone)
+		f.eventually(20*time.Second, "it is removed", func() bool { return f.nodes[at].Remove(t.Context(), fmt.Sprint("n", gone), true) == nil })
+		f.eventually(20*time.Second, "another votes", func() bool {
+			names := voters(at)
+			return len(names) == 3 && !slices.Contains(names, fmt.Sprint("n", gone))
+		})
 	})
 }
 

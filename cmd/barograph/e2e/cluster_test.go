@@ -57,20 +57,33 @@ func freePort(t *testing.T, host string) string {
 	return ""
 }
 
-// newRegion starts so many nodes that expect each other, with these flags.
-func newRegion(t *testing.T, n int, args ...string) *region {
+// newRegion starts so many nodes that expect each other.
+func newRegion(t *testing.T, n int) *region {
+	t.Helper()
+	r := planRegion(t, n)
+	r.start()
+	return r
+}
+
+// planRegion is a region of so many nodes that expect each other, which are not started; all nodes have
+// these flags.
+func planRegion(t *testing.T, n int, args ...string) *region {
 	t.Helper()
 	r := &region{t: t, dir: t.TempDir(), args: append([]string{"--cluster.name=e2e"}, args...)}
 	for range n {
 		r.add(fmt.Sprint("--cluster.bootstrap-expect=", n))
 	}
+	return r
+}
+
+func (r *region) start() {
+	r.t.Helper()
 	for _, node := range r.nodes {
 		r.launch(node)
 	}
 	for _, node := range r.nodes {
 		r.ready(node)
 	}
-	return r
 }
 
 // add gives the region another node, which is not started yet.
@@ -207,7 +220,11 @@ func (l *regionLoad) write(n *regionNode, body []byte) bool {
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	return resp.StatusCode/100 == 2
+	taken := resp.StatusCode/100 == 2
+	if mode := resp.Header.Get("X-Barograph-Ack"); taken && mode != "quorum; wal=batch" {
+		l.t.Errorf("an acknowledgement means %q", mode)
+	}
+	return taken
 }
 
 // count asks a node for the number of batches that all series have together.
