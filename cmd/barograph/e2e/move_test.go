@@ -32,10 +32,15 @@ func (r *region) replicas(from *regionNode, name string) (whole, moving int) {
 // command runs a subcommand of cluster on a node.
 func (r *region) command(n *regionNode, args ...string) string {
 	r.t.Helper()
+	out, err := r.try(n, args...)
+	require.NoError(r.t, err, "%s", out)
+	return out
+}
+
+func (r *region) try(n *regionNode, args ...string) (string, error) {
 	args = append([]string{"cluster", args[0], "--url=http://" + n.web}, args[1:]...)
 	out, err := exec.Command(binary, args...).CombinedOutput()
-	require.NoError(r.t, err, "%s", out)
-	return string(out)
+	return string(out), err
 }
 
 // forget has a node forgotten that has stopped.
@@ -46,7 +51,10 @@ func (r *region) forget(n *regionNode) {
 		s, err := r.status(r.nodes[0])
 		return err == nil && slices.ContainsFunc(s.Nodes, func(o cluster.NodeStatus) bool { return o.Name == n.name && o.Health != "alive" })
 	})
-	r.command(r.nodes[0], "remove", n.name)
+	eventually(r.t, 30*time.Second, "it is forgotten", func() bool { // Once somebody leads again, if that was the leader.
+		_, err := r.try(r.nodes[0], "remove", n.name)
+		return err == nil
+	})
 }
 
 // A fourth node joins three under load and is given its part; then one of the three hands over all it
