@@ -58,13 +58,9 @@ type clusterResult struct {
 
 // runClusters measures each layout with the data of a scenario, and prints a table.
 func (c *config) runClusters(ctx context.Context, out io.Writer, s *scenario, all []layout) error {
-	p := s.plan
-	p.interval, p.rounds = c.interval.Milliseconds(), int(s.span/c.interval)
-	p.end, p.batch, p.conns, p.seed = s.end(time.Now()), c.batch, c.conns, c.seed
-	progress("%s: encode %d series x %d scrapes", s.name, p.series, p.rounds)
-	rec, err := record(c.dir, p)
+	rec, err := c.encode(s)
 	if err != nil {
-		return fmt.Errorf("encode requests: %w", err)
+		return err
 	}
 	defer rec.file.Close()
 	var results []*clusterResult

@@ -46,8 +46,8 @@ type outcome struct {
 	results  []*result // of each target
 }
 
-// measure sends the same requests to one target after another.
-func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
+// encode makes the scenario's requests.
+func (c *config) encode(s *scenario) (*recording, error) {
 	p := s.plan
 	p.interval, p.rounds = c.interval.Milliseconds(), int(s.span/c.interval)
 	p.end, p.batch, p.conns, p.seed = s.end(time.Now()), c.batch, c.conns, c.seed
@@ -55,6 +55,15 @@ func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
 	rec, err := record(c.dir, p)
 	if err != nil {
 		return nil, fmt.Errorf("encode requests: %w", err)
+	}
+	return rec, nil
+}
+
+// measure sends the same requests to one target after another.
+func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
+	rec, err := c.encode(s)
+	if err != nil {
+		return nil, err
 	}
 	defer rec.file.Close()
 	o := &outcome{scenario: s, rec: rec}

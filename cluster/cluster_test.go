@@ -136,6 +136,16 @@ func (f *fleet) voters(i int) int {
 	return voters
 }
 
+// state is that of node j in the placement, as node i knows.
+func (f *fleet) state(i, j int) string {
+	for _, n := range f.nodes[i].Status().Nodes {
+		if n.ID == nodeID(j).String() {
+			return n.State
+		}
+	}
+	return ""
+}
+
 func TestOneNodeFoundsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
@@ -192,14 +202,7 @@ func TestLeaderDies(t *testing.T) {
 			return f.agreed(3) && f.nodes[2].Status().Leader != nodeID(1).String()
 		})
 		f.eventually(5*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(1)) })
-		state := func() string {
-			for _, n := range f.nodes[2].Status().Nodes {
-				if n.ID == nodeID(1).String() {
-					return n.State
-				}
-			}
-			return ""
-		}
+		state := func() string { return f.state(2, 1) }
 		time.Sleep(4 * time.Minute)
 		require.Equal(t, "active", state(), "it may come back")
 		f.eventually(2*time.Minute, "it is given up", func() bool { return state() == "lost" })
@@ -226,14 +229,7 @@ func TestUnheardOf(t *testing.T) {
 		f.eventually(30*time.Second, "there is a leader", func() bool { return f.agreed(3) })
 		time.Sleep(4 * time.Minute)
 		require.Equal(t, 3, f.voters(2), "it may come back")
-		state := func() string {
-			for _, n := range f.nodes[2].Status().Nodes {
-				if n.ID == nodeID(1).String() {
-					return n.State
-				}
-			}
-			return ""
-		}
+		state := func() string { return f.state(2, 1) }
 		require.Equal(t, "active", state())
 		f.eventually(3*time.Minute, "it is given up", func() bool { return state() == "lost" })
 	})
