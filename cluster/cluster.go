@@ -15,12 +15,14 @@ import (
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/rpc"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 const (
 	raftDir       = "raft"
 	raftKind      = "raft"
 	proposeMethod = "cluster.propose"
+	regionMethod  = "cluster.region"
 	placementName = "placement" // of the state
 	regionFact    = "region"
 	// maxVoters is how many nodes vote at most.
@@ -37,6 +39,7 @@ type Cluster struct {
 	group    *consensus.Group
 	register *register
 	steward  steward
+	started  time.Time
 
 	mu struct {
 		sync.Mutex
@@ -91,7 +94,9 @@ func New(opts Options) (*Cluster, error) {
 	}); err != nil {
 		return nil, err
 	}
-	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, c.forwarded)
+	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
+	c.tell(c.register.get()) // Before anybody can hear of this node.
 	return c, nil
 }
 
@@ -194,6 +199,7 @@ func (c *Cluster) Wait(ctx context.Context) error {
 // Run takes part in the cluster until ctx ends, or one of the parts fails. Then the others are told,
 // leadership is handed over, and the connections end, in this order.
 func (c *Cluster) Run(ctx context.Context) error {
+	c.started = time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	calls := c.start(ctx, cancel, c.rpc.Run)
@@ -262,16 +268,12 @@ func (c *Cluster) forward(ctx context.Context, to consensus.Server, request []by
 	return stream.Recv(nil)
 }
 
-func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, s rpc.Stream) error {
-	request, err := s.Recv(nil)
-	if err != nil {
-		return err
-	}
+func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, request []byte) ([]byte, error) {
 	answer, err := c.group.Forwarded(ctx, request)
 	if err != nil {
-		return &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
+		return nil, &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
 	}
-	return s.Send(answer)
+	return answer, nil
 }
 
 // Drain has a node, given by its ID or name, hand over all it holds.
@@ -298,6 +300,38 @@ func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 		}
 		return p.Remove(n.ID, force)
 	})
+}
+
+// Filled has it agreed upon that this node's replicas of shards are whole, those of them that still fill.
+// When it returns without an error this node knows it.
+func (c *Cluster) Filled(ctx context.Context, shards []series.Shard) error {
+	var epoch uint64
+	err := c.change(ctx, func(p *placement.Placement) (*placement.Placement, error) {
+		filling := slices.DeleteFunc(slices.Clone(shards), func(s series.Shard) bool {
+			_, r := p.Replicas(s)
+			return r == nil || r.Node != c.Self()
+		})
+		if len(filling) == 0 {
+			return p, nil
+		}
+		next, err := p.Filled(c.Self(), filling...)
+		if err == nil {
+			epoch = next.Epoch
+		}
+		return next, err
+	})
+	for err == nil {
+		changed := c.Changed()
+		if c.Placement().Epoch >= epoch {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return err
 }
 
 // change has a step taken, again if others were faster.
@@ -356,6 +390,7 @@ func (c *Cluster) Status() Status {
 			nodes[n.ID].State = n.State.String()
 			nodes[n.ID].Replicas, nodes[n.ID].Filling = a.placement.Holding(n.ID)
 		}
+		c.addMoves(a.placement, nodes)
 	}
 	for _, server := range c.group.Servers() {
 		if n := nodes[server.ID]; n != nil {

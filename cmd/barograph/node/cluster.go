@@ -14,6 +14,7 @@ import (
 
 	"github.com/barograph-db/barograph/cluster"
 	"github.com/barograph-db/barograph/cluster/consensus"
+	"github.com/barograph-db/barograph/cluster/move"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
@@ -45,6 +46,7 @@ type region struct {
 	router   *router.Router
 	senders  *stream.Senders
 	receiver *stream.Receiver
+	mover    *move.Mover
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -138,6 +140,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	run(ctx, r.follow)
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
+		run(ctx, r.mover.Run)
 		<-ctx.Done()
 	}
 	parts.Wait()
