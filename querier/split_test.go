@@ -105,8 +105,8 @@ func (s *splitDifferential) compareParts(x *eval.Expr, g eval.Grid, where string
 		last.Set, err = partial.Decode(last.Set.Append(nil), params.Take)
 		require.NoError(s.t, err, where)
 	}
-	merged, err := x.Finish(g, inMemory...)
-	got, gotErr := x.Finish(g, sent...)
+	merged, err := x.Finish(params, inMemory...)
+	got, gotErr := x.Finish(params, sent...)
 	require.Equal(s.t, err, gotErr, where)
 	if errors.Is(err, eval.ErrFallback) {
 		s.refused++

@@ -82,11 +82,7 @@ func (r *run) evaluate(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := r.expr.Finish(r.params.Grid, part)
-	if err == nil && r.params.Points {
-		res.draw()
-	}
-	return res, err
+	return r.expr.Finish(*r.params, part)
 }
 
 // start finds the series and holds the bytes of what is going to be allocated.

@@ -42,8 +42,8 @@ type Aggregate struct {
 	Params []float64
 }
 
-// takesParam reports whether the aggregation has a parameter.
-func (op Op) takesParam() bool { return op == TopK || op == BottomK || op == Quantile }
+// TakesParam reports whether the aggregation has a parameter.
+func (op Op) TakesParam() bool { return op == TopK || op == BottomK || op == Quantile }
 
 // Values are those of a series or of a result.
 type Values struct {

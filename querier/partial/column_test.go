@@ -16,7 +16,7 @@ var all = []Op{Sum, Avg, Min, Max, Count, Group, Stddev, Stdvar, TopK, BottomK, 
 
 func aggregate(op Op, steps int, param float64) *Aggregate {
 	a := &Aggregate{Op: op, Steps: steps}
-	if op.takesParam() {
+	if op.TakesParam() {
 		a.Params = make([]float64, steps)
 		for i := range a.Params {
 			a.Params[i] = param

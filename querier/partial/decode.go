@@ -157,7 +157,7 @@ func (d *decoder) set() *Set {
 	if s.Op < Sum || s.Op > Quantile || s.Steps == 0 {
 		d.fail("aggregation %d over %d steps", s.Op, s.Steps)
 	}
-	if s.Op.takesParam() {
+	if s.Op.TakesParam() {
 		s.Params = d.floats(s.Steps)
 	}
 	seen := map[string]struct{}{}

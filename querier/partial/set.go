@@ -18,6 +18,17 @@ type GroupColumn struct {
 	Column *Column
 }
 
+// Detach makes all labels the set's own, so that the series may go.
+func (s *Set) Detach() {
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		g.Labels = slices.Clone(g.Labels)
+		for j, ls := range g.Column.members {
+			g.Column.members[j] = slices.Clone(ls)
+		}
+	}
+}
+
 // Merge merges sets, the series of each after those of the one before, into the first. Groups come
 // in the order in which they are met. It returns false where a column refuses, or where the sets are
 // not of one aggregation. The sets are not to be used any more.
