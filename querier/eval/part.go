@@ -25,6 +25,8 @@ type Part struct {
 	// they are not the same, with nil there are none.
 	Dropped series.Labels
 	Differ  bool
+	// Steps are the statistics of each step, with Params.PerStep.
+	Steps Statistics
 }
 
 // Aggregates reports whether the expression is an aggregation of series that it reads, and so can be
@@ -74,6 +76,9 @@ func (x *Expr) Part(ctx context.Context, set chunk.SeriesSet, p Params) (*Part, 
 // used any more.
 func (x *Expr) Finish(params Params, parts ...*Part) (*Result, error) {
 	res := &Result{Grid: params.Grid}
+	if params.PerStep {
+		res.steps = newStatistics(params.Grid.Steps)
+	}
 	sets, points := make([]*partial.Set, len(parts)), int64(0)
 	for i, p := range parts {
 		sets[i] = p.Set
@@ -82,6 +87,10 @@ func (x *Expr) Finish(params Params, parts ...*Part) (*Result, error) {
 		res.Samples += p.Samples
 		res.NewSamples += p.NewSamples
 		points += p.Points
+		if params.PerStep && len(p.Steps.Samples) != params.Grid.Steps {
+			return nil, ErrFallback
+		}
+		res.steps.add(p.Steps)
 	}
 	switch {
 	case points > int64(params.MaxSamples):
@@ -158,6 +167,9 @@ func (r *run) try(ctx context.Context) (*Part, error) {
 		Dropped: r.dropped, Differ: r.differ,
 	}
 	columns := make([]*partial.Column, len(r.groups))
+	if r.params.PerStep {
+		part.Steps = r.perStep()
+	}
 	for _, p := range r.pieces {
 		part.Annotations.Merge(p.annos)
 		for _, d := range p.groups {
@@ -178,7 +190,9 @@ func (r *run) try(ctx context.Context) (*Part, error) {
 			return nil, ErrFallback
 		}
 		columns[s.group] = nil // Once is enough.
-		part.Set.Groups = append(part.Set.Groups, partial.GroupColumn{Labels: r.groups[s.group], Column: c})
+		part.Set.Groups = append(part.Set.Groups, partial.GroupColumn{
+			Labels: r.groups[s.group], First: s.labels.Fingerprint(), Column: c,
+		})
 	}
 	return part, nil
 }

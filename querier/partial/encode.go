@@ -52,6 +52,7 @@ func (s *Set) Pieces(size int) iter.Seq2[[]byte, int] {
 		for n, i := 0, 0; i == 0 || i < len(s.Groups); n = 0 {
 			for groups = groups[:0]; i < len(s.Groups) && (n == 0 || len(groups) < size); i++ {
 				groups = appendBytes(groups, s.Groups[i].Labels)
+				groups = binary.LittleEndian.AppendUint64(groups, uint64(s.Groups[i].First))
 				groups = e.column(groups, s.Groups[i].Column)
 				n++
 			}

@@ -15,7 +15,7 @@ import (
 func (r *Remote) Partial(ctx context.Context, sel series.Selector, q leaf.Request) (*leaf.Partial, error) {
 	req := &request{
 		selector: sel, sets: [][]Matcher{toSend(sel.Matchers)},
-		expr: q.Encoded, grid: q.Params.Grid, lookback: q.Params.Lookback,
+		expr: q.Encoded, grid: q.Params.Grid, lookback: q.Params.Lookback, perStep: q.Params.PerStep,
 	}
 	a, err := r.ask(ctx, methodPartial, req, sel.Take)
 	if err != nil {
@@ -95,6 +95,10 @@ func appendStatistics(dst []byte, p *leaf.Partial) []byte {
 		flags |= flagDiffer
 	}
 	dst = appendText(append(dst, flags), p.Dropped)
+	dst = binary.AppendUvarint(dst, uint64(len(p.Steps.Samples)))
+	for i, n := range p.Steps.Samples {
+		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(n)), uint64(p.Steps.NewSamples[i]))
+	}
 	notes := eval.Notes(p.Annotations)
 	dst = binary.AppendUvarint(dst, uint64(len(notes)))
 	for _, n := range notes {
@@ -117,6 +121,15 @@ func decodeStatistics(b []byte, x *eval.Expr, take func(int64) error) (*eval.Par
 	}
 	if p.Differ = flags&flagDiffer != 0; flags&flagDropped != 0 {
 		p.Dropped = append(series.Labels{}, dropped...)
+	}
+	if steps := d.count(2); steps > 0 {
+		if err := take(2 * 8 * int64(steps)); err != nil {
+			return nil, err
+		}
+		p.Steps = eval.Statistics{Samples: make([]int64, steps), NewSamples: make([]int64, steps)}
+		for i := range steps {
+			p.Steps.Samples[i], p.Steps.NewSamples[i] = d.number(), d.number()
+		}
 	}
 	var notes []eval.Note
 	for range d.count(2) {

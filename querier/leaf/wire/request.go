@@ -29,6 +29,7 @@ type request struct {
 	expr     []byte
 	grid     eval.Grid
 	lookback int64
+	perStep  bool // Statistics of each step are wanted.
 }
 
 const (
@@ -49,6 +50,11 @@ func appendRequest(dst []byte, method string, r *request) []byte {
 		for _, n := range []int64{r.grid.Step, int64(r.grid.Steps), r.lookback} {
 			dst = binary.AppendUvarint(dst, uint64(n))
 		}
+		perStep := byte(0)
+		if r.perStep {
+			perStep = 1
+		}
+		dst = append(dst, perStep)
 		return appendSelector(dst, r)
 	case methodExemplars:
 		dst = binary.AppendVarint(dst, r.selector.Mint)
@@ -142,11 +148,13 @@ func decodeRequest(method string, b []byte) (*request, error) {
 
 func (d *decoder) grid(r *request) {
 	start, step, steps, lookback := d.varint(), d.uvarint(), d.uvarint(), d.uvarint()
-	if step > math.MaxInt64 || steps > math.MaxInt32 || lookback > maxLookback {
+	perStep := d.byte()
+	if perStep > 1 || step > math.MaxInt64 || steps > math.MaxInt32 || lookback > maxLookback {
 		d.fail("%d steps of %d ms that look back %d ms", steps, step, lookback)
 		return
 	}
 	r.grid, r.lookback = eval.Grid{Start: start, Step: int64(step), Steps: int(steps)}, int64(lookback)
+	r.perStep = perStep == 1
 	if err := r.grid.Validate(); err != nil && d.err == nil {
 		d.fail("%v", err)
 	}

@@ -167,7 +167,7 @@ func (c *call) partial(ctx context.Context) (items int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	params := eval.Params{Grid: c.grid, Lookback: c.lookback}
+	params := eval.Params{Grid: c.grid, Lookback: c.lookback, PerStep: c.perStep}
 	part, err := c.compute(ctx, expr, params)
 	if err != nil {
 		return 0, err
