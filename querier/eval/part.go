@@ -87,7 +87,10 @@ func (x *Expr) Finish(params Params, parts ...*Part) (*Result, error) {
 		res.Samples += p.Samples
 		res.NewSamples += p.NewSamples
 		points += p.Points
-		if params.PerStep && len(p.Steps.Samples) != params.Grid.Steps {
+		if !params.PerStep {
+			continue
+		}
+		if len(p.Steps.Samples) != params.Grid.Steps {
 			return nil, ErrFallback
 		}
 		res.steps.add(p.Steps)
