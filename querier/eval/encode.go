@@ -86,7 +86,7 @@ func appendNode(dst []byte, e parser.Expr, depth int) ([]byte, bool) {
 		return appendNode(appendText(append(dst, nodeUnary), n.Op.String()), n.Expr, depth)
 	case *parser.BinaryExpr:
 		dst = appendText(append(dst, nodeBinary), n.Op.String())
-		return appendNodes(append(dst, flag(n.ReturnBool, flagBool)), depth, n.LHS, n.RHS)
+		return appendNodes(append(dst, flagIf(n.ReturnBool, flagBool)), depth, n.LHS, n.RHS)
 	case *parser.Call:
 		dst = appendText(append(dst, nodeCall), n.Func.Name)
 		return appendNodes(binary.AppendUvarint(dst, uint64(len(n.Args))), depth, n.Args...)
@@ -96,7 +96,7 @@ func appendNode(dst []byte, e parser.Expr, depth int) ([]byte, bool) {
 		return appendNode(binary.AppendUvarint(append(dst, nodeRange), uint64(n.Range.Milliseconds())), n.VectorSelector, depth)
 	case *parser.AggregateExpr:
 		dst = appendText(append(dst, nodeAggregate), n.Op.String())
-		dst = append(dst, flag(n.Without, flagWithout)|flag(n.Param != nil, flagParam))
+		dst = append(dst, flagIf(n.Without, flagWithout)|flagIf(n.Param != nil, flagParam))
 		dst = binary.AppendUvarint(dst, uint64(len(n.Grouping)))
 		for _, name := range n.Grouping {
 			dst = appendText(dst, name)
@@ -119,7 +119,7 @@ func appendNodes(dst []byte, depth int, es ...parser.Expr) (_ []byte, ok bool) {
 }
 
 func appendSelector(dst []byte, s *parser.VectorSelector) ([]byte, bool) {
-	dst = append(dst, nodeSelector, flag(s.SkipHistogramBuckets, flagNoBuckets)|flag(s.Timestamp != nil, flagAt))
+	dst = append(dst, nodeSelector, flagIf(s.SkipHistogramBuckets, flagNoBuckets)|flagIf(s.Timestamp != nil, flagAt))
 	dst = binary.AppendVarint(dst, s.OriginalOffset.Milliseconds())
 	if s.Timestamp == nil {
 		return dst, true
@@ -130,7 +130,7 @@ func appendSelector(dst []byte, s *parser.VectorSelector) ([]byte, bool) {
 // near reports whether a time is not too far away to be sent.
 func near(t int64) bool { return -farthest <= t && t <= farthest }
 
-func flag(is bool, f byte) byte {
+func flagIf(is bool, f byte) byte {
 	if is {
 		return f
 	}
