@@ -83,7 +83,7 @@ const (
 	flagDiffer
 )
 
-func appendStatistics(dst []byte, p *leaf.Partial) []byte {
+func appendStatistics(dst []byte, p *eval.Part) []byte {
 	for _, n := range []int64{int64(p.Read), p.Samples, p.NewSamples, p.Points, p.Bytes} {
 		dst = binary.AppendUvarint(dst, uint64(n))
 	}

@@ -173,19 +173,23 @@ func (c *call) partial(ctx context.Context) (items int, err error) {
 		return 0, err
 	}
 	c.Worked()
+	return c.sendPartial(part.Part)
+}
+
+func (c *call) sendPartial(part *eval.Part) (groups int, err error) {
 	if err := c.sendBatch(appendStatistics(nil, part), nil); err != nil {
 		return 0, err
 	}
-	for piece, groups := range part.Set.Pieces(batchBytes) {
+	for piece, n := range part.Set.Pieces(batchBytes) {
 		if len(piece) > maxBody-batchBytes {
 			return 0, eval.ErrFallback
 		}
 		if err := c.sendBatch(piece, nil); err != nil {
 			return 0, err
 		}
-		items += groups
+		groups += n
 	}
-	return items, nil
+	return groups, nil
 }
 
 func (c *call) compute(ctx context.Context, expr *eval.Expr, params eval.Params) (*leaf.Partial, error) {
