@@ -87,7 +87,11 @@ func (d *pushdown) compute(ctx context.Context, sel series.Selector, whole, rest
 	}
 	e.metrics.series.Add(float64(read))
 	e.metrics.bytes.Add(float64(bytes))
-	return res, d.source.account.count(int64(read), e.opts.MaxSeries, d.held.what)
+	if err := d.source.account.count(int64(read), e.opts.MaxSeries, d.held.what); err != nil {
+		res.Release()
+		return nil, err
+	}
+	return res, nil
 }
 
 // ask puts the question to a node. Its limits, and what it can't compute, are no other's matter.
