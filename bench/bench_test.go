@@ -94,3 +94,15 @@ func TestDiffer(t *testing.T) {
 	require.NotEmpty(t, differ(a, answer{"x": {1: 2}}))
 	require.NotEmpty(t, differ(a, answer{"y": {1: 2, 2: 3}}))
 }
+
+func TestLayouts(t *testing.T) {
+	got, err := layouts("0x0,3x1,5x3")
+	require.NoError(t, err)
+	require.Equal(t, []layout{{0, 0}, {3, 1}, {5, 3}}, got)
+	require.Equal(t, "a node on its own", got[0].String())
+	require.Equal(t, "nodes: 5, replicas: 3", got[2].String())
+	for _, bad := range []string{"", "3", "3x", "-1x1", "17x3", "3x1;3x3x"} {
+		_, err := layouts(bad)
+		require.Error(t, err, bad)
+	}
+}

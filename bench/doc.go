@@ -12,6 +12,9 @@
 // Barograph's flush: whatever the time of a run, a flush falls into the load. Barograph looks every five
 // seconds for what is due, so that the load has to take longer than that, as 100,000 series do.
 //
+// With -clusters, clusters of our own are measured in place of peers: each layout gets the same requests, spread
+// over its nodes, and the CPU time is that of all nodes together.
+//
 // A run also checks: each target must hold what it acknowledged, and answers are compared with
 // Prometheus'.
 package main

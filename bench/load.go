@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load sends the requests of rec, each connection its own in order, until ctx ends. It returns how
-// many of each connection's requests were acknowledged.
-func load(ctx context.Context, s *server, rec *recording, conns int) (acked []int, samples int64, err error) {
+// load sends the requests of rec to servers in turn, each connection its own in order to one of them,
+// until ctx ends. It returns how many of each connection's requests were acknowledged.
+func load(ctx context.Context, to []*server, rec *recording, conns int) (acked []int, samples int64, err error) {
 	acked = make([]int, conns)
 	var total atomic.Int64
 	var g errgroup.Group
@@ -29,7 +29,7 @@ func load(ctx context.Context, s *server, rec *recording, conns int) (acked []in
 				if buf, err = rec.body(q, buf); err != nil {
 					return err
 				}
-				if err := push(ctx, s, buf); err != nil {
+				if err := push(ctx, to[c%len(to)], buf); err != nil {
 					if ctx.Err() != nil {
 						return nil
 					}

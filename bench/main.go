@@ -25,6 +25,7 @@ func run() error {
 		c                   config
 		barograph           string
 		targetList, list    string
+		clusters            string
 		series, perSeries   int
 		span, kill, clients time.Duration
 		runs                int
@@ -32,6 +33,7 @@ func run() error {
 	flag.StringVar(&barograph, "barograph", "bin/barograph", "path of the barograph binary")
 	flag.StringVar(&targetList, "targets", "barograph,prometheus,victoria-metrics", "what to measure")
 	flag.StringVar(&list, "scenarios", "steady,million,backfill,day", "what to do with them")
+	flag.StringVar(&clusters, "clusters", "", "measure clusters in place of peers, with the data of the first scenario: NODESxREPLICAS,...; 0x0 is a node on its own")
 	flag.IntVar(&runs, "runs", 1, "times that all of it is done")
 	flag.IntVar(&series, "series", 0, "live series, instead of the scenario's number")
 	flag.DurationVar(&span, "span", 0, "time that the samples span, instead of the scenario's")
@@ -87,6 +89,13 @@ func run() error {
 	}
 	if c.targets, err = targets(binary, strings.Split(targetList, ",")); err != nil {
 		return err
+	}
+	if clusters != "" {
+		all, err := layouts(clusters)
+		if err != nil {
+			return err
+		}
+		return c.runClusters(ctx, os.Stdout, &chosen[0], all)
 	}
 	return c.run(ctx, os.Stdout, chosen, runs)
 }

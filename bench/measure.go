@@ -46,8 +46,8 @@ type outcome struct {
 	results  []*result // of each target
 }
 
-// measure sends the same requests to one target after another.
-func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
+// encode makes the scenario's requests.
+func (c *config) encode(s *scenario) (*recording, error) {
 	p := s.plan
 	p.interval, p.rounds = c.interval.Milliseconds(), int(s.span/c.interval)
 	p.end, p.batch, p.conns, p.seed = s.end(time.Now()), c.batch, c.conns, c.seed
@@ -55,6 +55,15 @@ func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
 	rec, err := record(c.dir, p)
 	if err != nil {
 		return nil, fmt.Errorf("encode requests: %w", err)
+	}
+	return rec, nil
+}
+
+// measure sends the same requests to one target after another.
+func (c *config) measure(ctx context.Context, s *scenario) (*outcome, error) {
+	rec, err := c.encode(s)
+	if err != nil {
+		return nil, err
 	}
 	defer rec.file.Close()
 	o := &outcome{scenario: s, rec: rec}
@@ -96,7 +105,7 @@ func (c *config) measureLoad(ctx context.Context, sc *scenario, t target, rec *r
 		return err
 	}
 	var acked []int
-	if acked, r.samples, err = load(ctx, s, rec, rec.plan.conns); err != nil {
+	if acked, r.samples, err = load(ctx, []*server{s}, rec, rec.plan.conns); err != nil {
 		return err
 	}
 	after, err := s.usage()
@@ -188,7 +197,7 @@ func (c *config) measureKill(ctx context.Context, sc *scenario, t target, rec *r
 		close(killed)
 	}()
 	// The kill is what ends the load, not the client, so that requests are cut off in the middle.
-	acked, n, err := load(context.WithoutCancel(ctx), s, rec, rec.plan.conns)
+	acked, n, err := load(context.WithoutCancel(ctx), []*server{s}, rec, rec.plan.conns)
 	if err == nil {
 		cancel()
 		progress("%s: the load ended before the kill", t.name)

@@ -20,6 +20,7 @@ const (
 	raftDir       = "raft"
 	raftKind      = "raft"
 	proposeMethod = "cluster.propose"
+	regionMethod  = "cluster.region"
 	placementName = "placement" // of the state
 	regionFact    = "region"
 	// maxVoters is how many nodes vote at most.
@@ -36,6 +37,7 @@ type Cluster struct {
 	group    *consensus.Group
 	register *register
 	steward  steward
+	started  time.Time
 
 	mu struct {
 		sync.Mutex
@@ -90,7 +92,9 @@ func New(opts Options) (*Cluster, error) {
 	}); err != nil {
 		return nil, err
 	}
-	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, c.forwarded)
+	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
+	c.tell(c.register.get()) // Before anybody can hear of this node.
 	return c, nil
 }
 
@@ -179,6 +183,7 @@ func (c *Cluster) Wait(ctx context.Context) error {
 // Run takes part in the cluster until ctx ends, or one of the parts fails. Then the others are told,
 // leadership is handed over, and the connections end, in this order.
 func (c *Cluster) Run(ctx context.Context) error {
+	c.started = time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	calls := c.start(ctx, cancel, c.rpc.Run)
@@ -247,16 +252,12 @@ func (c *Cluster) forward(ctx context.Context, to consensus.Server, request []by
 	return stream.Recv(nil)
 }
 
-func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, s rpc.Stream) error {
-	request, err := s.Recv(nil)
-	if err != nil {
-		return err
-	}
+func (c *Cluster) forwarded(ctx context.Context, _ rpc.Identity, request []byte) ([]byte, error) {
 	answer, err := c.group.Forwarded(ctx, request)
 	if err != nil {
-		return &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
+		return nil, &rpc.Error{Code: rpc.Invalid, Text: err.Error()}
 	}
-	return s.Send(answer)
+	return answer, nil
 }
 
 // Drain has a node, given by its ID or name, hand over all it holds.

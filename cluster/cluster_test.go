@@ -123,6 +123,27 @@ func (f *fleet) agreed(nodes int) bool {
 	return true
 }
 
+// voters is how many nodes vote, as node i knows.
+func (f *fleet) voters(i int) int {
+	voters := 0
+	for _, n := range f.nodes[i].Status().Nodes {
+		if n.Voter {
+			voters++
+		}
+	}
+	return voters
+}
+
+// state is that of node j in the placement, as node i knows.
+func (f *fleet) state(i, j int) string {
+	for _, n := range f.nodes[i].Status().Nodes {
+		if n.ID == nodeID(j).String() {
+			return n.State
+		}
+	}
+	return ""
+}
+
 func TestOneNodeFoundsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
@@ -159,16 +180,7 @@ func TestThreeExpectEachOther(t *testing.T) {
 			require.Equal(t, 16, n.Replicas, "three replicas on three nodes")
 			require.Equal(t, "alive", n.Health)
 		}
-		voters := 0
-		f.eventually(30*time.Second, "all three vote", func() bool {
-			voters = 0
-			for _, n := range f.nodes[1].Status().Nodes {
-				if n.Voter {
-					voters++
-				}
-			}
-			return voters == 3
-		})
+		f.eventually(30*time.Second, "all three vote", func() bool { return f.voters(1) == 3 })
 	})
 }
 
@@ -181,34 +193,43 @@ func TestLeaderDies(t *testing.T) {
 		f.start(2, 1)
 		f.start(3, 1)
 		f.eventually(20*time.Second, "all are taken in", func() bool { return f.agreed(3) })
-		f.eventually(20*time.Second, "all vote", func() bool {
-			n := 0
-			for _, s := range f.nodes[1].Status().Nodes {
-				if s.Voter {
-					n++
-				}
-			}
-			return n == 3
-		})
+		f.eventually(20*time.Second, "all vote", func() bool { return f.voters(1) == 3 })
 		require.Equal(t, nodeID(1).String(), f.nodes[1].Status().Leader)
 		f.kill(1)
 		f.eventually(10*time.Second, "another leads", func() bool {
 			return f.agreed(3) && f.nodes[2].Status().Leader != nodeID(1).String()
 		})
 		f.eventually(5*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(1)) })
-		state := func() string {
-			for _, n := range f.nodes[2].Status().Nodes {
-				if n.ID == nodeID(1).String() {
-					return n.State
-				}
-			}
-			return ""
-		}
+		state := func() string { return f.state(2, 1) }
 		time.Sleep(4 * time.Minute)
 		require.Equal(t, "active", state(), "it may come back")
 		f.eventually(2*time.Minute, "it is given up", func() bool { return state() == "lost" })
 		f.start(1, 2)
 		f.eventually(20*time.Second, "it is back", func() bool { return f.agreed(3) && state() == "active" })
+	})
+}
+
+// A leader that has not heard of a node since it started itself gives it the same time as one that has.
+func TestUnheardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.edit = func(o *cluster.Options) { o.BootstrapExpect = 3 }
+		for i := 1; i <= 3; i++ {
+			f.start(i, 1, 2, 3)
+		}
+		f.eventually(30*time.Second, "the region is founded", func() bool { return f.agreed(3) })
+		f.eventually(30*time.Second, "all three vote", func() bool { return f.voters(1) == 3 })
+		f.kill(1)
+		f.stop(2)
+		f.stop(3)
+		f.start(2, 1, 2, 3)
+		f.start(3, 1, 2, 3)
+		f.eventually(30*time.Second, "there is a leader", func() bool { return f.agreed(3) })
+		time.Sleep(4 * time.Minute)
+		require.Equal(t, 3, f.voters(2), "it may come back")
+		state := func() string { return f.state(2, 1) }
+		require.Equal(t, "active", state())
+		f.eventually(3*time.Minute, "it is given up", func() bool { return state() == "lost" })
 	})
 }
 

@@ -11,11 +11,19 @@ import (
 // member is what a node sees of another, or of itself.
 type member struct {
 	placement.Node
+	addr  string // of its RPC; none if it has not been heard of
 	alive bool
 	// since when it has been so.
 	since time.Time
+	// told says that it has told of its region: a node that is only just heard of may belong to one.
+	told bool
 	// region that it says it belongs to; zero if none.
 	region placement.NodeID
+}
+
+// mayBeOf reports whether the node belongs to the region, or to none and can be taken in.
+func (m *member) mayBeOf(region placement.NodeID) bool {
+	return m.told && (m.region == region || m.region == placement.NodeID{})
 }
 
 // found reports whether the node is the one to found a region now, and with whom. Nobody founds
@@ -27,6 +35,9 @@ func found(self placement.NodeID, members []member, expect int) ([]placement.Nod
 			return nil, false // There is one: its leader takes the others in.
 		}
 		if m.alive {
+			if !m.told {
+				return nil, false
+			}
 			with = append(with, m.Node)
 		}
 	}
@@ -51,6 +62,8 @@ type wanted struct {
 type step struct {
 	next *placement.Placement
 	why  string
+	// joins is the node that is new; zero if none is.
+	joins placement.NodeID
 }
 
 // decide returns the next step from the placement in force, false if there is none to take. Nodes
@@ -60,18 +73,18 @@ func decide(now time.Time, p *placement.Placement, region placement.NodeID, memb
 		if err != nil || next == p { // What can't be done now is tried again when something changes.
 			return step{}, false
 		}
-		return step{next, fmt.Sprintf(format, args...)}, true
+		return step{next: next, why: fmt.Sprintf(format, args...)}, true
 	}
 	for i := range members {
 		m := &members[i]
-		if m.region != region && m.region != (placement.NodeID{}) {
-			continue
-		}
 		known, here := p.Node(m.ID)
 		switch {
-		case m.alive && (!here || known.State == placement.Lost || known.State == placement.Active):
+		case m.alive && m.mayBeOf(region) && (!here || known.State != placement.Draining):
 			next, err := p.Join(m.Node)
 			if s, ok := try(next, err, "node %s has joined, is back, or is another than it was", m.Name); ok {
+				if !here {
+					s.joins = m.ID
+				}
 				return s, true
 			}
 		case !m.alive && here && known.State != placement.Lost && now.Sub(m.since) >= want.hold:

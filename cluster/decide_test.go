@@ -20,9 +20,12 @@ func node(i int) placement.Node {
 	return placement.Node{ID: placement.NodeID{15: byte(i)}, Name: fmt.Sprint("n", i), Zone: fmt.Sprint("z", i%3), Weight: 1}
 }
 
-func alive(i int) member { return member{Node: node(i), alive: true, since: epochOne} }
+func alive(i int) member { return member{Node: node(i), alive: true, told: true, since: epochOne} }
 
-func dead(i int, since time.Time) member { return member{Node: node(i), since: since} }
+func dead(i int, since time.Time) member { return member{Node: node(i), told: true, since: since} }
+
+// silent is a node that has not said which region it is of.
+func silent(i int) member { return member{Node: node(i), alive: true, since: epochOne} }
 
 func of(region placement.NodeID, m member) member {
 	m.region = region
@@ -44,6 +47,7 @@ func TestFound(t *testing.T) {
 		{"the first of enough", 1, []member{alive(1), alive(2), alive(3)}, 3, 3},
 		{"not the second", 2, []member{alive(1), alive(2), alive(3)}, 3, 0},
 		{"more than enough", 1, []member{alive(1), alive(2), alive(3), alive(4)}, 3, 4},
+		{"one that has not told", 1, []member{alive(1), alive(2), silent(3)}, 3, 0},
 		{"there is a region", 1, []member{alive(1), alive(2), of(regionA, alive(3))}, 3, 0},
 		{"there was one", 1, []member{alive(1), of(regionA, dead(2, epochOne))}, 1, 0},
 	} {
@@ -78,8 +82,9 @@ func TestDecide(t *testing.T) {
 	}{
 		{"nothing to do", three, want, ""},
 		{"a node that is new", append(three[:3:3], alive(4)), want, "node n4 has joined, is back, or is another than it was"},
+		{"one that has not told", append(three[:3:3], silent(4)), want, ""},
 		{"one of another region", append(three[:3:3], of(regionB, alive(4))), want, ""},
-		{"one in another zone", with(2, member{Node: moved, alive: true, region: regionA}), want, "node n2 has joined, is back, or is another than it was"},
+		{"one in another zone", with(2, member{Node: moved, alive: true, told: true, region: regionA}), want, "node n2 has joined, is back, or is another than it was"},
 		{"one away for a moment", with(2, of(regionA, dead(2, now.Add(-5*time.Minute+1)))), want, ""},
 		{"one away for long", with(2, of(regionA, dead(2, now.Add(-5*time.Minute)))), want, "node n2 has been away for 5m0s"},
 		{"unknown and dead", append(three[:3:3], dead(4, epochOne)), want, ""},

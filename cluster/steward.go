@@ -9,6 +9,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/rpc"
 )
 
 // steward is what look remembers from one time to the next.
@@ -40,7 +41,8 @@ func (c *Cluster) look(ctx context.Context) error {
 func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	ctx, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
-	now, members := c.register.get(), c.seen(list)
+	now := c.register.get()
+	members := c.seen(list, now.placement)
 	c.tell(now)
 	if now.placement == nil {
 		c.found(ctx, members)
@@ -50,10 +52,10 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	if !c.group.Leading() {
 		return
 	}
-	c.appoint(ctx, now.region, members, list)
+	c.appoint(ctx, now.region, members)
 	want := wanted{factor: c.opts.Factor, hold: c.opts.Hold, moves: c.opts.Moves}
 	s, ok := decide(time.Now(), now.placement, now.region, members, want)
-	if !ok {
+	if !ok || s.joins != (placement.NodeID{}) && !c.mayTakeIn(ctx, s.joins, now.region) {
 		return
 	}
 	taken, err := c.propose(ctx, agreed{now.region, s.next})
@@ -65,30 +67,41 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	}
 }
 
-// seen puts together what gossip knows of the members. A node is a member of a region once it says so.
-func (c *Cluster) seen(list []gossip.Member) []member {
+// seen puts together what gossip knows of the members. Nodes of the placement that it has not heard of
+// have been away since before this node started.
+func (c *Cluster) seen(list []gossip.Member, p *placement.Placement) []member {
 	regions := map[placement.NodeID]placement.NodeID{}
 	for _, f := range c.pool.Facts(regionFact) {
 		if len(f.Value) >= len(placement.NodeID{}) {
-			regions[f.Node] = placement.NodeID(f.Value[:16])
+			regions[f.Node] = placement.NodeID(f.Value[:len(placement.NodeID{})])
 		}
 	}
 	members := make([]member, len(list))
 	for i, m := range list {
 		members[i] = member{
-			Node:  placement.Node{ID: m.ID, Name: m.Name, Zone: m.Zone, Weight: m.Weight},
-			alive: m.State == gossip.Alive, since: m.Since, region: regions[m.ID],
+			Node: placement.Node{ID: m.ID, Name: m.Name, Zone: m.Zone, Weight: m.Weight},
+			addr: m.RPCAddr, alive: m.State == gossip.Alive, since: m.Since,
+		}
+		members[i].region, members[i].told = regions[m.ID]
+	}
+	if p == nil {
+		return members
+	}
+	for _, n := range p.Nodes {
+		if !slices.ContainsFunc(list, func(m gossip.Member) bool { return m.ID == n.ID }) {
+			members = append(members, member{Node: n, since: c.started})
 		}
 	}
 	return members
 }
 
-// tell publishes which region the node belongs to, and the epoch that it knows.
+// tell publishes which region the node belongs to, none to begin with, and the epoch that it knows.
 func (c *Cluster) tell(now agreed) {
-	if now.placement == nil {
-		return
+	epoch := uint64(0)
+	if now.placement != nil {
+		epoch = now.placement.Epoch
 	}
-	fact := binary.AppendUvarint(slices.Clone(now.region[:]), now.placement.Epoch)
+	fact := binary.AppendUvarint(slices.Clone(now.region[:]), epoch)
 	if slices.Equal(fact, c.steward.published) {
 		return
 	}
@@ -128,19 +141,23 @@ func (c *Cluster) found(ctx context.Context, members []member) {
 }
 
 // appoint makes the servers of Raft those that are to be.
-func (c *Cluster) appoint(ctx context.Context, region placement.NodeID, members []member, list []gossip.Member) {
+func (c *Cluster) appoint(ctx context.Context, region placement.NodeID, members []member) {
+	now := c.group.Servers()
 	var candidates []consensus.Candidate
-	for i, m := range members {
-		if m.region != region && m.region != (placement.NodeID{}) {
+	for _, m := range members {
+		i := slices.IndexFunc(now, func(s consensus.Server) bool { return s.ID == m.ID })
+		if i < 0 && !(m.alive && m.mayBeOf(region) && c.mayTakeIn(ctx, m.ID, region)) {
 			continue
 		}
-		candidate := consensus.Candidate{ID: m.ID, Addr: list[i].RPCAddr, Zone: m.Zone, Alive: m.alive}
+		candidate := consensus.Candidate{ID: m.ID, Addr: m.addr, Zone: m.Zone, Alive: m.alive}
+		if m.addr == "" {
+			candidate.Addr = now[i].Addr
+		}
 		if !m.alive {
 			candidate.DeadFor = time.Since(m.since)
 		}
 		candidates = append(candidates, candidate)
 	}
-	now := c.group.Servers()
 	want := consensus.Voters(now, candidates, maxVoters, c.opts.Hold)
 	if slices.Equal(now, want) {
 		return
@@ -148,6 +165,33 @@ func (c *Cluster) appoint(ctx context.Context, region placement.NodeID, members 
 	if err := c.group.SetServers(ctx, want); err != nil && ctx.Err() == nil {
 		c.opts.Logger.Warn("The servers of consensus could not be changed", "want", want, "err", err)
 	}
+}
+
+// mayTakeIn asks a node that is new whether it belongs to another region. What it told by gossip may be
+// of an earlier life of its.
+func (c *Cluster) mayTakeIn(ctx context.Context, id, region placement.NodeID) bool {
+	to, ok := c.Peer(id)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	answer, err := c.rpc.Call(ctx, to, regionMethod, nil)
+	if err != nil || len(answer) != len(region) {
+		c.opts.Logger.Warn("A node that is to be taken in does not say which region it is of", "node", id, "err", err)
+		return false
+	}
+	own := placement.NodeID(answer)
+	return own == region || own == placement.NodeID{}
+}
+
+// askTime is how long a node may take to say which region it is of.
+const askTime = 2 * time.Second
+
+// saysRegion answers mayTakeIn of another node.
+func (c *Cluster) saysRegion(context.Context, rpc.Identity, []byte) ([]byte, error) {
+	region := c.register.get().region
+	return region[:], nil
 }
 
 // warnOfStrangers tells once of each node that belongs to another region of the same name.

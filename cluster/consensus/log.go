@@ -118,7 +118,6 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 func (s *store) noteApplied(index uint64) {
 	s.applied.Store(index)
 	b := s.db.NewBatch()
-	defer b.Close()
 	if err := b.Set([]byte{appliedKey}, binary.BigEndian.AppendUint64(nil, index), nil); err == nil {
 		_ = s.write(b) // An error ends the group by itself.
 	}

@@ -3,6 +3,7 @@ package gossip_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -23,6 +24,8 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var large = flag.Bool("large", false, "also measure clusters of 30 and 100 nodes, which takes a minute")
 
 // probesEnd is how long memberlist may still be waiting for an answer after it was shut down.
 const probesEnd = 10 * time.Second
@@ -415,8 +418,18 @@ func TestKeys(t *testing.T) {
 
 // What ten nodes send while nothing happens, with a placement among their facts.
 func TestIdleTraffic(t *testing.T) {
+	sizes := []int{10}
+	if *large {
+		sizes = append(sizes, 30, 100)
+	}
+	for _, nodes := range sizes {
+		t.Run(fmt.Sprint(nodes), func(t *testing.T) { testIdleTraffic(t, nodes) })
+	}
+}
+
+func testIdleTraffic(t *testing.T, nodes int) {
 	synctest.Test(t, func(t *testing.T) {
-		const nodes, limit = 10, 5 << 10
+		const limit = 5 << 10
 		f := fleetOf(t, nodes)
 		require.NoError(t, f.nodes[0].Publish("placement", make([]byte, 1300)))
 		for _, n := range f.nodes {
@@ -441,7 +454,7 @@ func TestIdleTraffic(t *testing.T) {
 			most, total, payload = max(most, sent), total+sent, payload+bytes/span.Seconds()
 		}
 		t.Logf("each of %d nodes sends %.0f B/s on average (%.0f without headers), the busiest %.0f B/s",
-			nodes, total/nodes, payload/nodes, most)
+			nodes, total/float64(nodes), payload/float64(nodes), most)
 		require.Less(t, most, float64(limit))
 	})
 }

@@ -27,7 +27,7 @@ func shards(bits uint8, list ...int) *series.ShardSet {
 	return s
 }
 
-func id(i int) placement.NodeID { return placement.NodeID{15: byte(i + 1)} }
+func id(i int) placement.NodeID { return placement.NodeID{14: byte((i + 1) >> 8), 15: byte(i + 1)} }
 
 // region has nodes a, b, c... and 1<<bits shards.
 func region(t testing.TB, nodes, factor int, bits uint8) *placement.Placement {
@@ -261,6 +261,7 @@ func BenchmarkMake(b *testing.B) {
 	}{
 		{"alone", Single(Node{Name: "self"})},
 		{"100 nodes", NewView(Cluster{Placement: region(b, 100, 3, 12), Self: id(0), Alive: without()})},
+		{"1000 nodes", NewView(Cluster{Placement: region(b, 1000, 3, 12), Self: id(0), Alive: without()})},
 		{"100 nodes and a gap", NewView(Cluster{Placement: region(b, 100, 3, 12), Self: id(0), Alive: without(), Gaps: []Gap{{Node: id(3), Maxt: 9}}})},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -179,7 +179,11 @@ func (l *regionLoad) write(n *regionNode, body []byte) bool {
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	return resp.StatusCode/100 == 2
+	taken := resp.StatusCode/100 == 2
+	if mode := resp.Header.Get("X-Barograph-Ack"); taken && mode != "quorum; wal=batch" {
+		l.region.t.Errorf("an acknowledgement means %q", mode)
+	}
+	return taken
 }
 
 // count asks a node for the number of batches that all series have together.

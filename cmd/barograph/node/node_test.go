@@ -154,6 +154,12 @@ func TestHeadersOnAnswers(t *testing.T) {
 	}
 }
 
+func TestAnswersSayWhatAnAcknowledgementMeans(t *testing.T) {
+	r := start(t, config(t, ""))
+	resp, _ := r.do(http.MethodPost, "/api/v1/import/prometheus", "a 1\n")
+	require.Equal(t, "local; wal=batch", resp.Header.Get("X-Barograph-Ack"))
+}
+
 func TestNoOpenRedirect(t *testing.T) {
 	r := start(t, config(t, ""))
 	for _, path := range []string{"//evil.example/x", "/prometheus//evil.example/x", "/%5cevil.example", "/prometheus/%2f%2fevil.example", "//evil.example/..", "/prometheus//"} {

@@ -47,14 +47,26 @@ func (n *Node) earlyRoutes() []route {
 
 // writeRoutes are the ways in; the gate closes them all when the node stops.
 func (n *Node) writeRoutes(in *intake.Intake, a ingest.Appender, g *gate) []route {
-	remote := g.guard(remotewrite.New(a, in))
-	text := g.guard(textimport.New(a, in))
+	remote := g.guard(n.acknowledged(remotewrite.New(a, in)))
+	text := g.guard(n.acknowledged(textimport.New(a, in)))
 	return []route{
 		{"POST /api/v1/write", remote},
 		{"POST /api/v1/push", remote},
 		{"POST /api/v1/receive", remote},
 		{"POST /api/v1/import/prometheus", text},
 	}
+}
+
+// acknowledged says in each answer what a 2xx means: how many nodes have the samples, and where.
+func (n *Node) acknowledged(next http.Handler) http.Handler {
+	mode := "local; wal=" + n.cfg.Storage.WALSync
+	if n.cfg.Cluster.Name != "" {
+		mode = "quorum; wal=" + n.cfg.Storage.WALSync
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Barograph-Ack", mode)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // queryRoutes are Prometheus' HTTP API.
