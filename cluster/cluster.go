@@ -14,6 +14,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/rpc"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 const (
@@ -286,6 +287,38 @@ func (c *Cluster) Remove(ctx context.Context, node string, force bool) error {
 	})
 }
 
+// Filled has it agreed upon that this node's replicas of shards are whole, those of them that still fill.
+// When it returns without an error this node knows it.
+func (c *Cluster) Filled(ctx context.Context, shards []series.Shard) error {
+	var epoch uint64
+	err := c.change(ctx, func(p *placement.Placement) (*placement.Placement, error) {
+		filling := slices.DeleteFunc(slices.Clone(shards), func(s series.Shard) bool {
+			_, r := p.Replicas(s)
+			return r == nil || r.Node != c.Self()
+		})
+		if len(filling) == 0 {
+			return p, nil
+		}
+		next, err := p.Filled(c.Self(), filling...)
+		if err == nil {
+			epoch = next.Epoch
+		}
+		return next, err
+	})
+	for err == nil {
+		changed := c.Changed()
+		if c.Placement().Epoch >= epoch {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return err
+}
+
 // change has a step taken, again if others were faster.
 func (c *Cluster) change(ctx context.Context, step func(*placement.Placement) (*placement.Placement, error)) error {
 	for {
@@ -342,6 +375,7 @@ func (c *Cluster) Status() Status {
 			nodes[n.ID].State = n.State.String()
 			nodes[n.ID].Replicas, nodes[n.ID].Filling = a.placement.Holding(n.ID)
 		}
+		c.addMoves(a.placement, nodes)
 	}
 	for _, server := range c.group.Servers() {
 		if n := nodes[server.ID]; n != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/barograph-db/barograph/cluster"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/simnet"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -287,5 +289,80 @@ func TestOperatorsChanges(t *testing.T) {
 		f.eventually(10*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(3)) })
 		f.eventually(20*time.Second, "it is removed", func() bool { return f.nodes[2].Remove(t.Context(), "n3", false) == nil })
 		f.eventually(10*time.Second, "all know", func() bool { return f.agreed(2) })
+	})
+}
+
+// The vote of a node that is removed goes to another at once, not when it has been dead for long: else
+// the next to die might take the quorum along.
+func TestARemovedNodesVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.edit = func(o *cluster.Options) { o.BootstrapExpect = 4 }
+		for i := 1; i <= 4; i++ {
+			f.start(i, 1, 2, 3, 4)
+		}
+		f.eventually(30*time.Second, "the region is founded", func() bool { return f.agreed(4) })
+		voters := func(at int) (names []string) {
+			for _, n := range f.nodes[at].Status().Nodes {
+				if n.Voter {
+					names = append(names, n.Name)
+				}
+			}
+			return names
+		}
+		f.eventually(30*time.Second, "three vote", func() bool { return len(voters(1)) == 3 })
+		gone := 0
+		for i := 4; i > 0 && gone == 0; i-- {
+			if name := fmt.Sprint("n", i); slices.Contains(voters(1), name) && f.nodes[1].Status().Leader != nodeID(i).String() {
+				gone = i
+			}
+		}
+		at := 1 + gone%4
+		f.kill(gone)
+		f.eventually(20*time.Second, "it is removed", func() bool { return f.nodes[at].Remove(t.Context(), fmt.Sprint("n", gone), true) == nil })
+		f.eventually(20*time.Second, "another votes", func() bool {
+			names := voters(at)
+			return len(names) == 3 && !slices.Contains(names, fmt.Sprint("n", gone))
+		})
+	})
+}
+
+// A node that is new fills its replicas: once all know of it, it says how far it is, and that they are whole.
+func TestReplicasAreFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.start(1)
+		f.eventually(20*time.Second, "one is founded", func() bool { return f.agreed(1) })
+		f.start(2, 1)
+		f.eventually(20*time.Second, "moves begin", func() bool { return f.agreed(2) && f.nodes[2].Status().Moving == 16 })
+		f.eventually(20*time.Second, "all know", func() bool {
+			epoch, heard := f.nodes[2].Known()
+			return heard && epoch == f.nodes[2].Placement().Epoch
+		})
+		told := cluster.Filling{Shards: 16, DaysDone: 3, DaysLeft: 28, Bytes: 1 << 33, Samples: 1 << 34}
+		require.NoError(t, f.nodes[2].PublishFilling(told))
+		f.eventually(20*time.Second, "others see how far it is", func() bool {
+			for _, n := range f.nodes[1].Status().Nodes {
+				if n.Name == "n2" && n.Copy != nil && n.Filling == 16 {
+					return *n.Copy == told
+				}
+			}
+			return false
+		})
+		shards := make([]series.Shard, 16)
+		for i := range shards {
+			shards[i] = series.Shard(i)
+		}
+		require.NoError(t, f.nodes[2].Filled(t.Context(), shards[:4]))
+		require.Equal(t, 12, f.nodes[2].Status().Moving, "it knows at once")
+		require.NoError(t, f.nodes[2].Filled(t.Context(), shards), "those that are whole stay so")
+		require.NoError(t, f.nodes[1].Filled(t.Context(), shards), "what does not fill is nothing to be agreed upon")
+		f.eventually(20*time.Second, "all are whole", func() bool { return f.nodes[1].Status().Moving == 0 && f.nodes[1].Status().Thin == 0 })
+
+		// A node that dies is not waited for; one that is there and says nothing is.
+		f.kill(1)
+		f.eventually(20*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(1)) })
+		_, heard := f.nodes[2].Known()
+		require.True(t, heard)
 	})
 }

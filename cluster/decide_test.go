@@ -114,7 +114,7 @@ func TestDecideComesToRest(t *testing.T) {
 				if len(moves) == 0 {
 					return
 				}
-				if p, err = p.Filled(moves[0].Shard, moves[0].To); err != nil {
+				if p, err = p.Filled(moves[0].To, moves[0].Shard); err != nil {
 					t.Fatal(err)
 				}
 				continue

@@ -32,6 +32,10 @@
 //	another replication factor than wanted                   SetFactor
 //	moves that may begin                                     Next
 //
+// That a replica is whole is proposed by the node that has filled it (Filled, by package move). Each
+// node tells the others by gossip which epoch it knows (Known), since a copy is worth nothing
+// while somebody writes by an older placement, and how far its copying is (Filling), for people.
+//
 // A link that flaps changes nothing before the hold time is over. A node that starts while there is no
 // quorum goes on with the placement that it knew; only changes wait.
 //

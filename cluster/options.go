@@ -45,7 +45,8 @@ type Options struct {
 	// Hold is how long a dead node keeps its place before others take over; default 5 minutes, so
 	// that a restart moves nothing.
 	Hold time.Duration
-	// Moves is how many moves a node may take part in at a time; default 2.
+	// Moves is how many moves a node may take part in at a time; default 32:
+	// those that begin together are copied together, and for each time it is waited for all nodes to know.
 	Moves int
 
 	// Dir is the node's data directory, which exists and is locked; FS is what it is on, the disk by
@@ -78,7 +79,7 @@ func (o *Options) EnsureDefaults() {
 	if o.BootstrapExpect == 0 && len(o.Join) == 0 {
 		o.BootstrapExpect = 1
 	}
-	for _, d := range []struct{ n, v *int }{{&o.Shards, new(256)}, {&o.Factor, new(3)}, {&o.Moves, new(2)}} {
+	for _, d := range []struct{ n, v *int }{{&o.Shards, new(256)}, {&o.Factor, new(3)}, {&o.Moves, new(32)}} {
 		if *d.n == 0 {
 			*d.n = *d.v
 		}

@@ -46,6 +46,12 @@ type NodeStatus struct {
 	// Replicas are those it holds; of them, Filling are not whole.
 	Replicas int `json:"replicas"`
 	Filling  int `json:"filling"`
+	// Waiting are the moves to it that have not begun, Leaving the replicas that others are to have in
+	// its place.
+	Waiting int `json:"waiting"`
+	Leaving int `json:"leaving"`
+	// Copy is how far it is with those that it is copying, nil if there are none.
+	Copy *Filling `json:"copy,omitempty"`
 }
 
 // count fills in what follows from a placement.
@@ -68,6 +74,30 @@ func (s *Status) count(p *placement.Placement, alive func(placement.NodeID) bool
 		}
 		if living == 0 {
 			s.Unreadable++
+		}
+	}
+}
+
+// addMoves says of each node what moves to it and away from it.
+func (c *Cluster) addMoves(p *placement.Placement, nodes map[placement.NodeID]*NodeStatus) {
+	for i, moves := range [][]placement.Move{p.Moves(), p.Left()} {
+		waiting := i == 1
+		for _, m := range moves {
+			if n := nodes[m.To]; n != nil && waiting {
+				n.Waiting++
+			}
+			if n := nodes[m.For]; n != nil {
+				n.Leaving++
+			}
+		}
+	}
+	for _, f := range c.pool.Facts(fillingFact) {
+		n := nodes[f.Node]
+		if n == nil || n.Filling == 0 || len(f.Value) == 0 {
+			continue
+		}
+		if filling, err := decodeFilling(f.Value); err == nil {
+			n.Copy = &filling
 		}
 	}
 }

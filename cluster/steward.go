@@ -52,7 +52,7 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	if !c.group.Leading() {
 		return
 	}
-	c.appoint(ctx, now.region, members)
+	c.appoint(ctx, now, members)
 	want := wanted{factor: c.opts.Factor, hold: c.opts.Hold, moves: c.opts.Moves}
 	s, ok := decide(time.Now(), now.placement, now.region, members, want)
 	if !ok || s.joins != (placement.NodeID{}) && !c.mayTakeIn(ctx, s.joins, now.region) {
@@ -72,8 +72,8 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 func (c *Cluster) seen(list []gossip.Member, p *placement.Placement) []member {
 	regions := map[placement.NodeID]placement.NodeID{}
 	for _, f := range c.pool.Facts(regionFact) {
-		if len(f.Value) >= len(placement.NodeID{}) {
-			regions[f.Node] = placement.NodeID(f.Value[:len(placement.NodeID{})])
+		if region, _, ok := told(f.Value); ok {
+			regions[f.Node] = region
 		}
 	}
 	members := make([]member, len(list))
@@ -112,6 +112,40 @@ func (c *Cluster) tell(now agreed) {
 	c.steward.published = fact
 }
 
+// told is what a node tells.
+func told(fact []byte) (region placement.NodeID, epoch uint64, ok bool) {
+	if len(fact) < len(region) {
+		return region, 0, false
+	}
+	epoch, n := binary.Uvarint(fact[copy(region[:], fact):])
+	return region, epoch, n > 0
+}
+
+// Known is the latest epoch that all living nodes of the placement say they know; false: some of them
+// has said nothing yet.
+func (c *Cluster) Known() (epoch uint64, heard bool) {
+	now := c.register.get()
+	if now.placement == nil {
+		return 0, false
+	}
+	said := map[placement.NodeID]uint64{c.Self(): now.placement.Epoch}
+	for _, f := range c.pool.Facts(regionFact) {
+		if region, epoch, ok := told(f.Value); ok && region == now.region && f.Node != c.Self() {
+			said[f.Node] = epoch
+		}
+	}
+	epoch, heard = now.placement.Epoch, true
+	for i := range now.placement.Nodes {
+		id := now.placement.Nodes[i].ID
+		if !c.Alive(id) {
+			continue
+		}
+		knows, ok := said[id]
+		epoch, heard = min(epoch, knows), heard && ok
+	}
+	return epoch, heard
+}
+
 // found founds the region, if that is this node's to do.
 func (c *Cluster) found(ctx context.Context, members []member) {
 	with, ok := found(c.Self(), members, c.opts.BootstrapExpect)
@@ -140,13 +174,17 @@ func (c *Cluster) found(ctx context.Context, members []member) {
 	c.opts.Logger.Info("The region is founded", "nodes", len(with), "shards", c.opts.Shards)
 }
 
-// appoint makes the servers of Raft those that are to be.
-func (c *Cluster) appoint(ctx context.Context, region placement.NodeID, members []member) {
-	now := c.group.Servers()
+// appoint makes the servers of Raft those that are to be. A node that was removed has its vote no longer
+// than it takes to give it to another.
+func (c *Cluster) appoint(ctx context.Context, a agreed, members []member) {
+	region, now := a.region, c.group.Servers()
 	var candidates []consensus.Candidate
 	for _, m := range members {
 		i := slices.IndexFunc(now, func(s consensus.Server) bool { return s.ID == m.ID })
 		if i < 0 && !(m.alive && m.mayBeOf(region) && c.mayTakeIn(ctx, m.ID, region)) {
+			continue
+		}
+		if _, placed := a.placement.Node(m.ID); !m.alive && !placed {
 			continue
 		}
 		candidate := consensus.Candidate{ID: m.ID, Addr: m.addr, Zone: m.Zone, Alive: m.alive}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,15 +149,26 @@ func (s *stepper) during(step string, fn func(), takes ...[]spot) {
 		}
 	}
 	s.certain = left
+	s.run(step, fn, &stepState{certain: left, either: takes})
+}
+
+// brings runs fn while power is lost at each operation. Afterwards what it brings is there.
+func (s *stepper) brings(step string, fn func(), spots []spot) {
+	before := s.certain
+	s.certain = slices.Concat(before, spots)
+	s.run(step, fn, &stepState{certain: before, either: [][]spot{spots}})
+}
+
+func (s *stepper) run(step string, fn func(), meanwhile *stepState) {
 	set := func(step string, state *stepState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.mu.step, s.mu.state = step, state
 	}
-	set(step, &stepState{certain: left, either: takes})
+	set(step, meanwhile)
 	fn()
 	set("", nil)
-	s.check(crashed{step: "after " + step, state: &stepState{certain: left}}, s.db.DB)
+	s.check(crashed{step: "after " + step, state: &stepState{certain: s.certain}}, s.db.DB)
 }
 
 // write appends a frame whenever something happens, until ctx ends.
@@ -273,6 +285,19 @@ func TestCrashAtEveryStep(t *testing.T) {
 		require.NoError(t, s.db.Delete(ctx, day, day+dayMillis/2-1, m))
 	}, deleted)
 	s.during("clean", func() { require.NoError(t, s.db.CleanTombstones(ctx)) })
+	donor, moved := newDonor(t, sets[5:8], day+dayMillis/2, next+dayMillis/2)
+	bring := func() {
+		_, err := s.db.Import(ctx, everythingOf(t, donor))
+		require.NoError(t, err)
+	}
+	s.brings("import", bring, moved) // Of a day that is sealed, and of one that is not.
+	s.during("import once more", bring)
+	for _, at := range moved {
+		if at.t < next {
+			rest = append(rest, at)
+		}
+	}
+	s.during("seal of what was imported", seal)
 	overlay := add(s.put(day, next, 9000, 0, 4))
 	s.during("flush of another overlay", flush)
 	s.during("retention", func() {
@@ -321,5 +346,5 @@ func (s *stepper) recover(seed uint64) {
 		again.stop()
 	}
 	s.t.Logf("crashes: %v", steps)
-	require.Len(s.t, steps, 9)
+	require.Len(s.t, steps, 12)
 }

@@ -13,7 +13,8 @@
 // wait in the head for the next flush and make a further part of the slot. Some hours after a day
 // (UTC) has ended it is sealed: its parts are merged into one. What comes later still is the day's
 // overlay, parts beside the sealed one, until it is large or has waited, and the day is sealed
-// again. A part goes when its newest sample is older than the retention, or the oldest go when all
+// again. What another node has of a day comes as a part of that day, too (Import), and is an overlay
+// from then on. A part goes when its newest sample is older than the retention, or the oldest go when all
 // of them are too large.
 //
 // # What is kept true

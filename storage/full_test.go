@@ -16,6 +16,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/stretchr/testify/require"
+
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // meteredFS is a disk that says it has free bytes left.
@@ -51,6 +53,10 @@ func TestNearlyFullDisk(t *testing.T) {
 	require.ErrorIs(t, err, ErrFull)
 	require.Len(t, readAll(t, db.DB), 2)
 	require.NoError(t, db.Flush(ctx), "the reserve is there for flushing")
+	donor, _ := newDonor(t, []series.Labels{series.FromStrings("__name__", "other", "i", "a")}, longAgo, longAgo+testSlot)
+	_, err = db.Import(ctx, everythingOf(t, donor))
+	require.ErrorIs(t, err, ErrFull, "and not for other nodes' samples")
+	require.Len(t, readAll(t, db.DB), 2)
 
 	disk.free.Store(110 << 20)
 	db.checkSpace()

@@ -12,6 +12,7 @@ type metrics struct {
 	lost        prometheus.Counter
 	corruptions prometheus.Counter
 	retained    prometheus.Counter
+	imported    prometheus.Counter
 	full        prometheus.Gauge
 	free        prometheus.Gauge
 	flushes     prometheus.Histogram
@@ -44,6 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		retained: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_storage_retained_parts_total",
 			Help: "Parts dropped because of the retention.",
+		}),
+		imported: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_imported_samples_total",
+			Help: "Samples taken in from other nodes, as parts.",
 		}),
 		full: f.NewGauge(prometheus.GaugeOpts{
 			Name: "barograph_storage_full",

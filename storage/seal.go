@@ -218,11 +218,7 @@ func (db *DB) rewriteRoom(old []*part, spare int64) error {
 	for _, p := range old {
 		need += p.Meta().Bytes
 	}
-	usage, err := db.opts.FS.GetDiskUsage(db.dir)
-	if err != nil || usage.AvailBytes >= uint64(need) {
-		return nil
-	}
-	return fmt.Errorf("%w: %d bytes are free, %d are needed", ErrFull, usage.AvailBytes, need)
+	return db.room(need)
 }
 
 // dropReplaced takes the parts off the disk that a crash left there after others had replaced

@@ -47,3 +47,12 @@ func (db *DB) storeRoom() error {
 	}
 	return fmt.Errorf("%w: %d bytes are free", ErrFull, usage.AvailBytes)
 }
+
+// room refuses what needs more bytes than are free.
+func (db *DB) room(need int64) error {
+	usage, err := db.opts.FS.GetDiskUsage(db.dir)
+	if err != nil || usage.AvailBytes >= uint64(need) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes are free, %d are needed", ErrFull, usage.AvailBytes, need)
+}

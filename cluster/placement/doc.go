@@ -15,7 +15,7 @@
 //	Join, Drain, Lose,
 //	Remove, SetFactor     the nodes and what is wanted of them
 //	Next                  begins moves, so many at a time, towards the target
-//	Filled                ends a move
+//	Filled                ends moves
 //
 // What holds in every placement, whatever steps led to it, and is tested for random sequences:
 //

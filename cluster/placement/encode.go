@@ -10,7 +10,7 @@ import (
 const version = 1
 
 // MaxEncoded bounds the encoded form of any placement, in bytes.
-const MaxEncoded = 64 + MaxNodes*(32+2*(maxName+4)) + (1<<MaxBits)*(4+3*(MaxFactor+2))
+const MaxEncoded = 64 + MaxNodes*(32+2*(maxName+4)) + (1<<MaxBits)*(14+3*(MaxFactor+2))
 
 // Append appends the encoded placement to dst.
 func (p *Placement) Append(dst []byte) []byte {
@@ -40,13 +40,15 @@ func (p *Placement) Append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, n)
 		for _, r := range replicas {
 			dst = binary.AppendUvarint(dst, places[r.Node])
-			switch {
-			case !r.Filling:
-			case r.For == NodeID{}:
-				dst = append(dst, 0)
-			default:
-				dst = binary.AppendUvarint(dst, 1+places[r.For])
+			if !r.Filling {
+				continue
 			}
+			takes := uint64(0)
+			if r.For != (NodeID{}) {
+				takes = 1 + places[r.For]
+			}
+			dst = binary.AppendUvarint(dst, takes)
+			dst = binary.AppendUvarint(dst, p.Epoch-r.Since)
 		}
 	}
 	return dst
@@ -105,7 +107,7 @@ func (d *decoder) placement() *Placement {
 	}
 	p.Shards = make([][]Replica, 1<<p.Bits)
 	for s := range p.Shards {
-		p.Shards[s] = d.replicas(p.Nodes)
+		p.Shards[s] = d.replicas(p.Epoch, p.Nodes)
 		if d.err != nil {
 			return nil
 		}
@@ -113,7 +115,7 @@ func (d *decoder) placement() *Placement {
 	return p
 }
 
-func (d *decoder) replicas(nodes []Node) []Replica {
+func (d *decoder) replicas(epoch uint64, nodes []Node) []Replica {
 	n := d.uvarint(2*(MaxFactor+1) + 1)
 	if d.err != nil {
 		return nil
@@ -129,6 +131,7 @@ func (d *decoder) replicas(nodes []Node) []Replica {
 		if place := d.uvarint(MaxNodes); place > 0 {
 			last.For = d.node(nodes, place-1)
 		}
+		last.Since = epoch - d.uvarint(epoch)
 	}
 	return all
 }

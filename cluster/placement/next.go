@@ -48,7 +48,7 @@ func (p *Placement) Next(perNode int) *Placement {
 	for _, m := range moves {
 		if busy[m.To] < perNode && (m.For == NodeID{} || busy[m.For] < perNode) {
 			count(m, 1)
-			next.setShard(m.Shard, next.wholeIDs(m.Shard, NodeID{}), &Replica{Node: m.To, Filling: true, For: m.For})
+			next.setShard(m.Shard, next.wholeIDs(m.Shard, NodeID{}), &Replica{Node: m.To, Filling: true, For: m.For, Since: next.Epoch})
 			changed = true
 		}
 	}

@@ -33,6 +33,9 @@ type Replica struct {
 	Filling bool
 	// For is whose place a filling replica takes; zero if it is one more.
 	For NodeID
+	// Since is the epoch in which a filling replica began. A node may not be told of every epoch, and
+	// would take what it copied before for what it has to copy now.
+	Since uint64
 }
 
 // Replicas of a shard, which the caller may not change: those that are whole, and the one that
@@ -131,7 +134,7 @@ func (p *Placement) validateShard(s series.Shard) error {
 		switch _, known := p.node(r.Node); {
 		case !known:
 			return fmt.Errorf("replica on the unknown node %s", r.Node)
-		case r.Filling || r.For != NodeID{}:
+		case r.Filling || r.For != NodeID{} || r.Since != 0:
 			return errors.New("more than one replica fills")
 		case i > 0 && whole[i-1].Node.Compare(r.Node) >= 0:
 			return errors.New("replicas out of order")
@@ -145,6 +148,9 @@ func (p *Placement) validateShard(s series.Shard) error {
 	}
 	if _, known := p.node(filling.Node); !known || isWhole(filling.Node) {
 		return fmt.Errorf("node %s cannot fill", filling.Node)
+	}
+	if filling.Since > p.Epoch {
+		return fmt.Errorf("node %s fills since epoch %d, which is to come", filling.Node, filling.Since)
 	}
 	if filling.For != (NodeID{}) && !isWhole(filling.For) {
 		return fmt.Errorf("a replica fills for %s, which has none", filling.For)

@@ -42,7 +42,7 @@ func settle(t testing.TB, p *Placement) (*Placement, int) {
 		}
 		for _, m := range under {
 			var err error
-			next, err = next.Filled(m.Shard, m.To)
+			next, err = next.Filled(m.To, m.Shard)
 			require.NoError(t, err)
 			moves++
 		}
@@ -247,7 +247,7 @@ func randomStep(t *testing.T, p *Placement, all []Node, rng *rand.Rand) *Placeme
 			return p
 		}
 		m := moves[rng.IntN(len(moves))]
-		next, err = p.Filled(m.Shard, m.To)
+		next, err = p.Filled(m.To, m.Shard)
 	}
 	require.NoError(t, err)
 	return next

@@ -145,18 +145,20 @@ func (p *Placement) fillingWithout(s series.Shard, id NodeID) *Replica {
 	return &left
 }
 
-// Filled returns the placement in which the node's replica of the shard is whole and takes the place
-// that it was to take.
-func (p *Placement) Filled(s series.Shard, id NodeID) (*Placement, error) {
-	if int(s) >= len(p.Shards) {
-		return nil, fmt.Errorf("there is no shard %d", s)
-	}
-	_, filling := p.Replicas(s)
-	if filling == nil || filling.Node != id {
-		return nil, fmt.Errorf("shard %d: %s does not fill in epoch %d", s, id, p.Epoch)
-	}
+// Filled returns the placement in which the node's replicas of these shards are whole and take the
+// places that they were to take.
+func (p *Placement) Filled(id NodeID, shards ...series.Shard) (*Placement, error) {
 	next := p.step()
-	next.setShard(s, append(p.wholeIDs(s, filling.For), id), nil)
+	for _, s := range shards {
+		if int(s) >= len(p.Shards) {
+			return nil, fmt.Errorf("there is no shard %d", s)
+		}
+		_, filling := next.Replicas(s)
+		if filling == nil || filling.Node != id {
+			return nil, fmt.Errorf("shard %d: %s does not fill in epoch %d", s, id, p.Epoch)
+		}
+		next.setShard(s, append(p.wholeIDs(s, filling.For), id), nil)
+	}
 	return next, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/alecthomas/units"
 
 	"github.com/barograph-db/barograph/cluster"
 )
@@ -170,6 +171,9 @@ func printStatus(w io.Writer, s *cluster.Status, now time.Time) error {
 		{s.Unwritable, "shards can't be written: too few of their replicas live"},
 		{s.Unreadable, "shards can't be read: none of their replicas lives"},
 	}
+	if err := printMoves(w, s); err != nil {
+		return err
+	}
 	fmt.Fprintln(w)
 	quiet := true
 	for _, l := range lines {
@@ -187,4 +191,45 @@ func printStatus(w io.Writer, s *cluster.Status, now time.Time) error {
 		fmt.Fprintln(w, "All shards are whole.")
 	}
 	return nil
+}
+
+// printMoves prints a bar for each node that others hand shards to, and how much those hold still that
+// hand over all they have.
+func printMoves(w io.Writer, s *cluster.Status) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if i == 0 && s.Moving+s.Waiting > 0 {
+			fmt.Fprintln(w)
+		}
+		name := clean.Replace(n.Name)
+		if n.Filling+n.Waiting > 0 {
+			share := filled(n)
+			fmt.Fprintf(tw, "%s\t%s\t%3.0f%%\tfills %d shards, %d wait", name, bar(share), 100*share, n.Filling, n.Waiting)
+			if c := n.Copy; c != nil {
+				fmt.Fprintf(tw, "; %d of %d days, %s copied", c.DaysDone, c.DaysDone+c.DaysLeft, units.Base2Bytes(c.Bytes).Round(1))
+			}
+			fmt.Fprintln(tw)
+		}
+		if n.Leaving > 0 {
+			fmt.Fprintf(tw, "%s\t\t\thands over %d shards\n", name, n.Leaving)
+		}
+	}
+	return tw.Flush()
+}
+
+// filled is how much a node has of what it is to have. A shard that it is copying counts for as much as
+// of its days are copied.
+func filled(n *cluster.NodeStatus) float64 {
+	have := float64(n.Replicas - n.Filling)
+	if c := n.Copy; c != nil && c.DaysDone+c.DaysLeft > 0 {
+		have += float64(n.Filling) * float64(c.DaysDone) / float64(c.DaysDone+c.DaysLeft)
+	}
+	return have / float64(n.Replicas+n.Waiting)
+}
+
+func bar(share float64) string {
+	const width = 30
+	full := int(share * width)
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
 }

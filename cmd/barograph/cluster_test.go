@@ -38,6 +38,8 @@ a         z1    10.0.0.1:11014  alive   1h0m0s  active  leader    170     0     
 b *       z2    10.0.0.2:11014  alive   1m0s    active  voter     171     2        0.2.0    id-b
 c\x1b[2J  z3    10.0.0.3:11014  dead    1m30s   active  follower  0       0        0.1.0    id-c
 
+b  [#############################.]   99%  fills 2 shards, 0 wait
+
 2 moves are under way
 170 shards have fewer living replicas than they are to have
 3 shards can't be written: too few of their replicas live
@@ -52,6 +54,7 @@ c\x1b[2J  z3    10.0.0.3:11014  dead    1m30s   active  follower  0       0     
 		{func(s *cluster.Status) { s.RegionID = "" }, "This node belongs to no region yet: it waits for others, or to be taken in.\n"},
 	} {
 		s := someStatus(now)
+		s.Nodes[1].Filling = 0
 		tc.edit(&s)
 		b.Reset()
 		require.NoError(t, printStatus(&b, &s, now))
@@ -95,4 +98,26 @@ func TestClusterCommands(t *testing.T) {
 	var s cluster.Status
 	require.NoError(t, json.Unmarshal(out.Bytes(), &s))
 	require.Equal(t, uint64(42), s.Epoch)
+}
+
+func TestPrintMoves(t *testing.T) {
+	s := &cluster.Status{
+		Moving: 40, Waiting: 100,
+		Nodes: []cluster.NodeStatus{
+			{Name: "n1", Replicas: 140, Leaving: 140},
+			{
+				Name: "n2", Replicas: 60, Filling: 40, Waiting: 60,
+				Copy: &cluster.Filling{Shards: 32, DaysDone: 15, DaysLeft: 15, Bytes: 3 << 30},
+			},
+		},
+	}
+	var out bytes.Buffer
+	require.NoError(t, printMoves(&out, s))
+	require.Equal(t, `
+n1                                          hands over 140 shards
+n2  [##########....................]   33%  fills 40 shards, 60 wait; 15 of 30 days, 3GiB copied
+`, out.String())
+	out.Reset()
+	require.NoError(t, printMoves(&out, &cluster.Status{Nodes: s.Nodes[:0]}))
+	require.Empty(t, out.String())
 }

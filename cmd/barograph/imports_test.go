@@ -22,6 +22,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
 
 	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
+	{"cmd/barograph/node", "cluster/move", "shards move to it"},
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
@@ -38,6 +39,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "querier/leaf/wire", "by streams"},
 	{"cmd/barograph/node", "querier/plan", "as it sees them"},
 	{"cmd/barograph/node", "storage", "the node opens the storage"},
+	{"cmd/barograph/node", "storage/chunk", "what moves is accounted for"},
 	{"cmd/barograph/node", "storage/frame", "its own metrics are metadata too"},
 	{"cmd/barograph/node", "storage/head", "the head's figures are shown by the API"},
 	{"cmd/barograph/node", "storage/index", "the index's figures are shown by the API"},
@@ -51,6 +53,8 @@ var edges = []struct{ from, to, why string }{
 	{"cluster", "storage/series", "shards are counted"},
 	{"cluster/consensus", "cluster/placement", "a server is a node"},
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
+	{"cluster/move", "cluster/placement", "what is to be filled is in the placement"},
+	{"cluster/move", "storage/series", "by shards"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
 

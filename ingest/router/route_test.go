@@ -91,7 +91,7 @@ func TestAgainstOracle(t *testing.T) {
 					case 20:
 						for _, m := range p.Moves() {
 							var err error
-							p, err = p.Filled(m.Shard, m.To)
+							p, err = p.Filled(m.To, m.Shard)
 							require.NoError(t, err)
 						}
 					}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ import (
 type region struct {
 	t     *testing.T
 	dir   string
+	args  []string // of all nodes
+	join  []string // addresses
 	nodes []*regionNode
 }
 
@@ -57,29 +60,47 @@ func freePort(t *testing.T, host string) string {
 // newRegion starts so many nodes that expect each other.
 func newRegion(t *testing.T, n int) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir()}
-	var join []string
-	for i := range n {
-		host := fmt.Sprintf("127.0.0.%d", i+1)
-		gossip := net.JoinHostPort(host, freePort(t, host))
-		join = append(join, gossip)
-		r.nodes = append(r.nodes, &regionNode{
-			name: fmt.Sprintf("n%d", i+1),
-			web:  net.JoinHostPort(host, freePort(t, host)),
-			args: []string{
-				"--cluster.name=e2e", "--cluster.advertise-host=" + host, "--cluster.gossip-address=" + gossip,
-				"--cluster.rpc-address=" + net.JoinHostPort(host, freePort(t, host)), fmt.Sprint("--cluster.bootstrap-expect=", n),
-			},
-		})
+	r := planRegion(t, n)
+	r.start()
+	return r
+}
+
+// planRegion is a region of so many nodes that expect each other, which are not started; all nodes have
+// these flags.
+func planRegion(t *testing.T, n int, args ...string) *region {
+	t.Helper()
+	r := &region{t: t, dir: t.TempDir(), args: append([]string{"--cluster.name=e2e"}, args...)}
+	for range n {
+		r.add(fmt.Sprint("--cluster.bootstrap-expect=", n))
 	}
+	return r
+}
+
+func (r *region) start() {
+	r.t.Helper()
 	for _, node := range r.nodes {
-		node.args = append(node.args, "--cluster.join="+strings.Join(join, ","))
 		r.launch(node)
 	}
 	for _, node := range r.nodes {
 		r.ready(node)
 	}
-	return r
+}
+
+// add gives the region another node, which is not started yet.
+func (r *region) add(args ...string) *regionNode {
+	r.t.Helper()
+	number := len(r.join) + 1
+	host := fmt.Sprintf("127.0.0.%d", number)
+	gossip := net.JoinHostPort(host, freePort(r.t, host))
+	r.join = append(r.join, gossip)
+	n := &regionNode{
+		name: fmt.Sprint("n", number),
+		web:  net.JoinHostPort(host, freePort(r.t, host)),
+		args: append(args, "--cluster.advertise-host="+host, "--cluster.gossip-address="+gossip,
+			"--cluster.rpc-address="+net.JoinHostPort(host, freePort(r.t, host))),
+	}
+	r.nodes = append(slices.Clip(r.nodes), n)
+	return n
 }
 
 // launch starts a node, anew or on the data it has.
@@ -87,7 +108,8 @@ func (r *region) launch(n *regionNode) {
 	r.t.Helper()
 	args := append([]string{
 		"serve", "--node.name=" + n.name, "--storage.path=" + filepath.Join(r.dir, n.name), "--web.listen-address=" + n.web,
-	}, n.args...)
+		"--cluster.join=" + strings.Join(r.join, ","),
+	}, append(n.args, r.args...)...)
 	cmd := exec.Command(binary, args...)
 	logTo(r.t, cmd, filepath.Join(r.dir, n.name+".log"))
 	require.NoError(r.t, cmd.Start())
@@ -138,11 +160,13 @@ func (r *region) whole() bool {
 // regionLoad writes batches of one time each to whichever node takes them, and knows which were
 // acknowledged.
 type regionLoad struct {
-	region  *region
-	sent    atomic.Int64  // batches that may be there
-	acked   atomic.Int64  // batches that must be
-	refused time.Duration // the longest time for which none was taken
-	first   int64         // time of the first batch, in milliseconds
+	t       *testing.T
+	nodes   atomic.Pointer[[]*regionNode] // that are written to and asked
+	pause   time.Duration                 // after each batch
+	sent    atomic.Int64                  // batches that may be there
+	acked   atomic.Int64                  // batches that must be
+	refused time.Duration                 // the longest time for which none was taken
+	first   int64                         // time of the first batch, in milliseconds
 }
 
 // run writes one batch after the other until ctx ends. A batch that a node does not take goes to the next.
@@ -152,7 +176,7 @@ func (l *regionLoad) run(ctx context.Context) {
 		body := s.request(l.first + int64(i))
 		l.sent.Add(1)
 		begin := time.Now()
-		for n := i; !l.write(l.region.nodes[n%len(l.region.nodes)], body); n++ {
+		for n := i; !l.write(l.node(n), body); n++ {
 			select { // As a sender does that is told to come back.
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
@@ -161,7 +185,24 @@ func (l *regionLoad) run(ctx context.Context) {
 		}
 		l.acked.Add(1)
 		l.refused = max(l.refused, time.Since(begin))
+		time.Sleep(l.pause)
 	}
+}
+
+// node is the one whose turn it is.
+func (l *regionLoad) node(turn int) *regionNode {
+	nodes := *l.nodes.Load()
+	return nodes[turn%len(nodes)]
+}
+
+// history writes batches some hours apart, before the load begins, and returns how many.
+func (l *regionLoad) history() (batches int) {
+	s := &sender{id: 7}
+	for at := l.first - 20*24*time.Hour.Milliseconds(); at < l.first-time.Hour.Milliseconds(); at += 5 * time.Hour.Milliseconds() {
+		require.True(l.t, l.write(l.node(batches), s.request(at)))
+		batches++
+	}
+	return batches
 }
 
 func (l *regionLoad) write(n *regionNode, body []byte) bool {
@@ -181,15 +222,19 @@ func (l *regionLoad) write(n *regionNode, body []byte) bool {
 	resp.Body.Close()
 	taken := resp.StatusCode/100 == 2
 	if mode := resp.Header.Get("X-Barograph-Ack"); taken && mode != "quorum; wal=batch" {
-		l.region.t.Errorf("an acknowledgement means %q", mode)
+		l.t.Errorf("an acknowledgement means %q", mode)
 	}
 	return taken
 }
 
 // count asks a node for the number of batches that all series have together.
 func (l *regionLoad) count(ctx context.Context, n *regionNode) (batches float64, err error) {
-	a := newAPI(l.region.t, n.web)
-	v, _, _, err := a.Query(ctx, `sum(count_over_time(kill_test[1h]))`, time.UnixMilli(l.first+int64(30*time.Minute/time.Millisecond)))
+	return l.countOver(ctx, n, "1h")
+}
+
+func (l *regionLoad) countOver(ctx context.Context, n *regionNode, times string) (batches float64, err error) {
+	a := newAPI(l.t, n.web)
+	v, _, _, err := a.Query(ctx, `sum(count_over_time(kill_test[`+times+`]))`, time.UnixMilli(l.first+int64(30*time.Minute/time.Millisecond)))
 	if err != nil {
 		return 0, err
 	}
@@ -216,12 +261,12 @@ func (l *regionLoad) ask(ctx context.Context) (answers int) {
 		if time.Since(marks[0].at) >= time.Second {
 			least = marks[0].acked
 		}
-		n := l.region.nodes[i%len(l.region.nodes)]
+		n := l.node(i)
 		got, err := l.count(ctx, n)
 		if err == nil {
 			answers++
 			if most := l.sent.Load(); got < float64(least) || got > float64(most) {
-				l.region.t.Errorf("%s has %g batches; %d were acknowledged, %d sent", n.name, got, least, most)
+				l.t.Errorf("%s has %g batches; %d were acknowledged, %d sent", n.name, got, least, most)
 			}
 		}
 		select {
@@ -239,7 +284,8 @@ func TestClusterUnderLoad(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	r := newRegion(t, 3)
-	load := &regionLoad{region: r, first: time.Now().Add(-30 * time.Minute).UnixMilli()}
+	load := &regionLoad{t: t, first: time.Now().Add(-30 * time.Minute).UnixMilli()}
+	load.nodes.Store(&r.nodes)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var loading sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/move"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
@@ -42,6 +43,7 @@ type region struct {
 	router   *router.Router
 	senders  *stream.Senders
 	receiver *stream.Receiver
+	mover    *move.Mover
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -135,6 +137,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	run(ctx, r.follow)
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
+		run(ctx, r.mover.Run)
 		<-ctx.Done()
 	}
 	parts.Wait()

@@ -86,6 +86,8 @@ type ClusterConfig struct {
 	ReplicationFactor int
 	// BootstrapExpect is how many nodes see each other before the region is founded.
 	BootstrapExpect int
+	// MoveRate is how many bytes a second are copied to this node; default 64MiB.
+	MoveRate Bytes
 }
 
 // Register defines the flags on a command; they are in the Config once the command line was parsed.
@@ -136,6 +138,8 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		Default("3").IntVar(&c.Cluster.ReplicationFactor)
 	cmd.Flag("cluster.bootstrap-expect", "How many nodes are to see each other before one of them founds the region. Default: 1 without --cluster.join; else this node founds none.").
 		PlaceHolder("N").IntVar(&c.Cluster.BootstrapExpect)
+	cmd.Flag("cluster.move-rate", "How many bytes a second are copied to the node when shards move to it.").
+		Default("64MiB").SetValue(&c.Cluster.MoveRate)
 
 	cmd.Flag("query.timeout", "Time after which a query is ended. Default: barograph.query.timeout, else 2m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.Timeout)

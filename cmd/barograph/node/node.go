@@ -182,6 +182,9 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 	}
 	defer func() { err = errors.Join(err, stack.engine.Close()) }()
 	if others != nil {
+		if err := others.newMover(stack.engine); err != nil {
+			return err
+		}
 		stopCluster := n.join(ctx, cancel, others, stack)
 		defer func() { err = errors.Join(err, stopCluster()) }()
 		if ctx.Err() != nil {
