@@ -51,12 +51,16 @@ func (a *Account) give(bytes, series int64) {
 	a.series.Add(-series)
 }
 
-// count adds a series, or returns an error that names the selector.
-func (a *Account) count(limit int, selector string) error {
-	if n := a.series.Add(1); n > int64(limit) {
-		return a.pool.metrics.limited(Execution, limitSeries, int64(limit), "the query matches too many series, reading %s", selector)
+// count adds series, or returns an error that names the selector.
+func (a *Account) count(series int64, limit int, selector string) error {
+	if n := a.series.Add(series); n > int64(limit) {
+		return a.tooManySeries(limit, selector)
 	}
 	return nil
+}
+
+func (a *Account) tooManySeries(limit int, selector string) error {
+	return a.pool.metrics.limited(Execution, limitSeries, int64(limit), "the query matches too many series, reading %s", selector)
 }
 
 // settle holds n bytes in place of what was held so far.

@@ -200,7 +200,11 @@ func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params, name
 	}
 	sel := series.Selector{Matchers: ms, Take: read.take}
 	sel.Mint, sel.Maxt = x.Times(p.Grid, p.Lookback)
-	sets, err := e.fanout.Select(ctx, plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, e.view()), sel)
+	readers := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, e.view())
+	if res, err := v.push(ctx, x, p, sel, readers); !errors.Is(err, eval.ErrFallback) {
+		return res, err
+	}
+	sets, err := e.fanout.Select(ctx, readers, sel)
 	if err != nil {
 		return nil, e.storageError(err)
 	}
@@ -239,7 +243,7 @@ func (t *tally) give(series int64) { t.account.give(t.bytes.Swap(0), series) }
 // hold counts a series that was read.
 func (v *vectorizer) hold(s chunk.Series, selector string) error {
 	e := v.source.engine
-	if err := v.source.account.count(e.opts.MaxSeries, selector); err != nil {
+	if err := v.source.account.count(1, e.opts.MaxSeries, selector); err != nil {
 		return err
 	}
 	bytes := 0

@@ -51,19 +51,24 @@ func TestDifferential(t *testing.T) {
 	require.Greater(t, left, cases/100)
 }
 
-// TestDifferentialInCluster compares three nodes, of which one can't be reached, with one.
+// TestDifferentialInCluster compares three nodes, of which one may be out of reach or have gaps, with one.
 func TestDifferentialInCluster(t *testing.T) {
 	seed := *differentialSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("first seed: %d", seed)
+	pushed, left := 0, 0
 	for begin := time.Now(); time.Since(begin) < *differentialTime && !t.Failed(); seed++ {
 		d := newDifferential(t, seed, true)
 		for range 100 {
 			d.compare()
 		}
+		pushed += d.counted("barograph_querier_pushed_parts_total", "computed")
+		left += d.counted("barograph_querier_pushed_parts_total", "left")
 	}
+	t.Logf("%d parts computed where their series are, %d left", pushed, left)
+	require.Greater(t, 10*pushed, left)
 }
 
 type differential struct {
@@ -111,7 +116,8 @@ func (d *differential) openCluster(opts querier.Options) *querier.Engine {
 		nodes[i] = &fixedStore{}
 		stores[i] = nodes[i]
 	}
-	c := queriertest.NewCluster(d.t, stores, 2, opts)
+	replicas := 1 + d.rng.IntN(3)
+	c := queriertest.NewCluster(d.t, stores, replicas, opts)
 	for _, s := range d.store.series {
 		for i, n := range nodes {
 			if c.Holds(i, s.Labels) {
@@ -119,16 +125,31 @@ func (d *differential) openCluster(opts querier.Options) *querier.Engine {
 			}
 		}
 	}
-	c.Kill(1 + d.rng.IntN(2))
+	// With one replica nobody can take the place of a node, with two nobody can if the other has a gap.
+	if killed := replicas > 1 && d.rng.IntN(2) == 0; killed {
+		c.Kill(1 + d.rng.IntN(2))
+		if replicas == 2 {
+			return c.Engines[0]
+		}
+	}
+	for i := range replicas { // Where all have gaps, some samples are read here and others there.
+		if from := d.rng.Int64N(4_000_000); replicas > 1 && i != 2 && d.rng.IntN(2) == 0 {
+			c.AddGap(i, from, from+d.rng.Int64N(300_000))
+		}
+	}
 	return c.Engines[0]
 }
 
 // parts returns how many parts of queries had that result.
 func (d *differential) parts(result string) int {
+	return d.counted("barograph_querier_columnar_parts_total", result)
+}
+
+func (d *differential) counted(name, result string) int {
 	families, err := d.metrics.Gather()
 	require.NoError(d.t, err)
 	for _, f := range families {
-		if f.GetName() != "barograph_querier_columnar_parts_total" {
+		if f.GetName() != name {
 			continue
 		}
 		for _, m := range f.GetMetric() {

@@ -18,6 +18,9 @@
 //	            ▼
 //	          merge                  one set of series for promql (or of chunks, for remote read)
 //
+// An aggregation over series of other nodes is computed there: the same way leads from eval to
+// plan, fanout and leaf, where eval computes the part of it that a node has the series for.
+//
 // # Limits
 //
 // A query can't take the node down. What bounds it, in the order in which it is met:

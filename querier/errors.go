@@ -93,6 +93,9 @@ func KindOf(err error) Kind {
 	case errors.As(err, &own):
 		return own.Kind
 	case errors.As(err, &missing):
+		if errors.As(missing.Err, &remote) && Kind(remote.Kind) == TooMany {
+			return TooMany // They are all there.
+		}
 		return Unavailable
 	case errors.As(err, &remote) && int(remote.Kind) < len(kindNames):
 		return Kind(remote.Kind)

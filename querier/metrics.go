@@ -21,6 +21,8 @@ type metrics struct {
 	series   prometheus.Counter
 	bytes    prometheus.Counter
 	columnar *prometheus.CounterVec
+	pushed   *prometheus.CounterVec
+	received prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
@@ -71,6 +73,14 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 			Name: "barograph_querier_columnar_parts_total",
 			Help: "Parts of queries that could be evaluated over columns, by whether they were: computed, or left to promql for what their series hold.",
 		}, []string{"result"}),
+		pushed: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "barograph_querier_pushed_parts_total",
+			Help: "Parts of aggregations that were computed on the nodes that hold their series, by whether that gave the result: computed, left for all series to be read, or failed.",
+		}, []string{"result"}),
+		received: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_querier_received_partial_bytes_total",
+			Help: "Bytes of what other nodes have computed of aggregations, in place of their series.",
+		}),
 		bytes: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_querier_read_chunk_bytes_total",
 			Help: "Bytes of chunks that queries have read.",

@@ -126,7 +126,7 @@ func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage
 
 // hold counts a series before it is handed on, with all that it is going to be evaluated to.
 func (q *labelQuerier) hold(s chunk.Series, hints *promstorage.SelectHints, ms []*labels.Matcher, selector string) error {
-	if err := q.account.count(q.engine.opts.MaxSeries, selector); err != nil {
+	if err := q.account.count(1, q.engine.opts.MaxSeries, selector); err != nil {
 		return err
 	}
 	bytes, samples, size := 0, 0, int64(pointBytes)

@@ -2,13 +2,18 @@ package querier
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/leaf/wire"
+	"github.com/barograph-db/barograph/storage/chunk"
 )
 
 // Server returns what answers other nodes from this node's own store. What they ask for counts
@@ -36,6 +41,7 @@ func (s serving) Admit(ctx context.Context) (*wire.Admission, error) {
 	return &wire.Admission{
 		Take:     func(n int64) error { return account.Take(n, servedName) },
 		Matchers: e.compiler(account),
+		Compute:  e.computer(account),
 		Worked:   worked,
 		Close: func() {
 			worked()
@@ -69,8 +75,30 @@ func (e *Engine) compiler(account *Account) func([]wire.Matcher) ([]*labels.Matc
 	}
 }
 
+// computer returns what has this node's own limits keep an evaluation for another node within bounds.
+func (e *Engine) computer(account *Account) func(context.Context, []*labels.Matcher, *eval.Params) (context.Context, func()) {
+	return func(ctx context.Context, ms []*labels.Matcher, p *eval.Params) (context.Context, func()) {
+		name := selectorText(ms) + " " + servedName
+		p.Workers, p.MaxSamples = runtime.GOMAXPROCS(0), e.opts.MaxSamples
+		p.Hold = func(chunk.Series) error { return account.count(1, e.opts.MaxSeries, name) }
+		p.Take = func(n int64) error { return account.Take(n, name) }
+		ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+		ctx, leave := e.watch.enter(ctx, account)
+		return ctx, func() {
+			leave()
+			cancel()
+		}
+	}
+}
+
 // Failure says what others are told of an error.
 func (s serving) Failure(err error) leaf.Failure {
+	switch {
+	case errors.Is(err, eval.ErrFallback):
+		return leaf.Failure{Kind: uint8(Execution), Fallback: true, Text: err.Error()}
+	case errors.Is(err, eval.ErrTooManySamples):
+		err = s.engine.explain(promql.ErrTooManySamples("query execution"))
+	}
 	kind := KindOf(err)
 	return leaf.Failure{
 		Kind: uint8(kind), Text: err.Error(),

@@ -22,6 +22,11 @@ import (
 
 // threeNodes hold a hundred series up{i} of value 1, each on so many of them.
 func threeNodes(t *testing.T, replicas int, opts querier.Options) *queriertest.Cluster {
+	c, _ := threeMems(t, replicas, opts)
+	return c
+}
+
+func threeMems(t *testing.T, replicas int, opts querier.Options) (*queriertest.Cluster, []*queriertest.Mem) {
 	mems, stores := make([]*queriertest.Mem, 3), make([]leaf.Store, 3)
 	for i := range mems {
 		mems[i] = &queriertest.Mem{}
@@ -36,7 +41,7 @@ func threeNodes(t *testing.T, replicas int, opts querier.Options) *queriertest.C
 			}
 		}
 	}
-	return c
+	return c, mems
 }
 
 func count(ctx context.Context, t *testing.T, e *querier.Engine, expr string) (float64, error) {

@@ -90,9 +90,13 @@ func (s *splitDifferential) compareParts(x *eval.Expr, g eval.Grid, where string
 		return
 	}
 	require.NoError(s.t, err, where)
+	request, ok := x.Append(nil)
+	require.True(s.t, ok, where)
+	there, err := eval.Decode(request, x.Matchers())
+	require.NoError(s.t, err, where)
 	var inMemory, sent []*eval.Part
 	for _, node := range nodes {
-		for _, parts := range []*[]*eval.Part{&inMemory, &sent} {
+		for parts, x := range map[*[]*eval.Part]*eval.Expr{&inMemory: x, &sent: there} {
 			part, err := x.Part(ctx, queriertest.NewSeriesSet(node...), params)
 			if errors.Is(err, eval.ErrFallback) { // Such as an overflow, which the others would have kept off.
 				s.refused++
@@ -105,8 +109,8 @@ func (s *splitDifferential) compareParts(x *eval.Expr, g eval.Grid, where string
 		last.Set, err = partial.Decode(last.Set.Append(nil), params.Take)
 		require.NoError(s.t, err, where)
 	}
-	merged, err := x.Finish(g, inMemory...)
-	got, gotErr := x.Finish(g, sent...)
+	merged, err := x.Finish(params, inMemory...)
+	got, gotErr := x.Finish(params, sent...)
 	require.Equal(s.t, err, gotErr, where)
 	if errors.Is(err, eval.ErrFallback) {
 		s.refused++

@@ -16,7 +16,9 @@
 // says first and hands it to Expr.Over.
 //
 // An aggregation of what it reads itself can be computed in parts, each over the series of one node:
-// Expr.Part there, what package partial has to encode it, and Expr.Finish where the parts meet.
+// Expr.Request gives its encoding, Decode and Expr.Part are called there, package partial encodes what
+// comes of it, and Expr.Finish is called where the parts meet. Its result is that of all series together,
+// or ErrFallback.
 //
 // Series with native histograms are read sample by sample, as the engine reads them, and windows of
 // them given to the engine's own functions. The sums are ours.

@@ -25,7 +25,11 @@ type inputs struct {
 	list   []input
 	groups []series.Labels // the labels of results
 	most   int             // samples of the largest series
+	bytes  int64           // of their chunks
 	named  bool            // All have the same name.
+
+	dropped series.Labels // the labels that are dropped of the first, nil if none are
+	differ  bool          // Others have others.
 }
 
 // inputBytes is what a series takes here, beside what the selection took for it; groupBytes the
@@ -62,6 +66,7 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 				}
 			}
 			samples += c.Samples
+			in.bytes += int64(len(c.Data))
 		}
 		if mixed && overlap(s.Chunks) {
 			return nil, ErrFallback
@@ -70,6 +75,7 @@ func (x *Expr) gather(set chunk.SeriesSet, p *Params) (*inputs, error) {
 		in.list = append(in.list, input{labels: s.Labels, chunks: s.Chunks, group: i, mixed: mixed})
 	}
 	in.groups, in.named = g.groups, g.seen && !g.ambiguous
+	in.dropped, in.differ = g.meta, g.ambiguous
 	if g.ambiguous && hasTwins(in.list, reserved[[]byte]) {
 		return nil, ErrFallback
 	}
@@ -94,7 +100,7 @@ func (g *grouper) group(ls series.Labels) int32 {
 	if x.dropsName() && !x.mode.DelayedNames && !g.ambiguous {
 		g.scratch = appendReserved(g.scratch[:0], ls)
 		if !g.seen {
-			g.meta, g.seen = slices.Clone(g.scratch), true
+			g.meta, g.seen = append(series.Labels{}, g.scratch...), true
 		}
 		g.ambiguous = string(g.meta) != string(g.scratch)
 	}

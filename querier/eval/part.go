@@ -3,11 +3,13 @@ package eval
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/barograph-db/barograph/querier/partial"
 	"github.com/barograph-db/barograph/storage/chunk"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Part is what an aggregation has come to over some of its series, such as those of one node.
@@ -17,11 +19,47 @@ type Part struct {
 	// Read, Samples and NewSamples are as in a Result.
 	Read                int
 	Samples, NewSamples int64
+	// Points is how many values the series had, for Params.MaxSamples, and Bytes what their chunks took.
+	Points, Bytes int64
+	// Dropped is what the labels that a function drops, such as the name, are of all series; with Differ
+	// they are not the same, with nil there are none.
+	Dropped series.Labels
+	Differ  bool
+	// Steps are the statistics of each step, with Params.PerStep.
+	Steps Statistics
 }
 
 // Aggregates reports whether the expression is an aggregation of series that it reads, and so can be
 // computed in parts.
 func (x *Expr) Aggregates() bool { return x.op != 0 && x.selector != nil }
+
+// quantileSteps is up to how many steps a part of a quantile is smaller than what it is of: it has a
+// value for each series and step.
+const quantileSteps = 32
+
+// Request returns what other nodes need to compute their parts: the expression's encoding. It returns
+// false where they can't, or where the parts would be no smaller than the series.
+func (x *Expr) Request(p Params) ([]byte, bool) {
+	g := p.Grid
+	if !x.Aggregates() || g.Validate() != nil || x.op == partial.Quantile && g.Steps > quantileSteps {
+		return nil, false
+	}
+	if _, ok := x.aggregate(g); !ok {
+		return nil, false
+	}
+	return x.Append(nil)
+}
+
+// Validate returns an error for times with which no part can be computed.
+func (g Grid) Validate() error {
+	switch {
+	case g.Steps < 1 || g.Steps > partial.MaxSteps:
+		return fmt.Errorf("%d steps", g.Steps)
+	case !near(g.Start) || g.Step < 1 || g.Step > farthest/int64(g.Steps):
+		return fmt.Errorf("%d steps of %d ms from %d", g.Steps, g.Step, g.Start)
+	}
+	return nil
+}
 
 // Part evaluates an aggregation over the set as far as it goes without other series. The part refers
 // to labels of the set until it is encoded or finished.
@@ -33,20 +71,38 @@ func (x *Expr) Part(ctx context.Context, set chunk.SeriesSet, p Params) (*Part, 
 	return r.part(ctx)
 }
 
-// Finish merges parts, the series of each after those of the one before, and returns the result. It
-// ends with ErrFallback where parts don't know enough. The parts are not to be used any more.
-func (x *Expr) Finish(g Grid, parts ...*Part) (*Result, error) {
-	res := &Result{Grid: g}
-	sets := make([]*partial.Set, len(parts))
+// Finish merges parts, of which there is one at least, the series of each after those of the one before, and
+// returns the result. It ends with ErrFallback where parts don't know enough. The parts are not to be
+// used any more.
+func (x *Expr) Finish(params Params, parts ...*Part) (*Result, error) {
+	res := &Result{Grid: params.Grid}
+	if params.PerStep {
+		res.steps = newStatistics(params.Grid.Steps)
+	}
+	sets, points := make([]*partial.Set, len(parts)), int64(0)
 	for i, p := range parts {
 		sets[i] = p.Set
 		res.Annotations.Merge(p.Annotations)
 		res.Read += p.Read
 		res.Samples += p.Samples
 		res.NewSamples += p.NewSamples
+		points += p.Points
+		if !params.PerStep {
+			continue
+		}
+		if len(p.Steps.Samples) != params.Grid.Steps {
+			return nil, ErrFallback
+		}
+		res.steps.add(p.Steps)
+	}
+	switch {
+	case points > int64(params.MaxSamples):
+		return nil, ErrTooManySamples
+	case mayBeTwins(parts):
+		return nil, ErrFallback
 	}
 	set, ok := partial.Merge(sets...)
-	if !ok {
+	if !ok || set.Op != x.op || set.Steps != params.Grid.Steps {
 		return nil, ErrFallback
 	}
 	x.annotateParams(set.Params, &res.Annotations)
@@ -64,7 +120,25 @@ func (x *Expr) Finish(g Grid, parts ...*Part) (*Result, error) {
 			res.add(labels, one.Values)
 		}
 	}
+	if params.Points {
+		res.draw()
+	}
 	return res, nil
+}
+
+// mayBeTwins reports whether series of several parts may differ by nothing but labels that are dropped.
+func mayBeTwins(parts []*Part) bool {
+	var first *Part
+	for _, p := range parts {
+		switch {
+		case p.Dropped == nil:
+		case first == nil:
+			first = p
+		case first.Differ || p.Differ || string(first.Dropped) != string(p.Dropped):
+			return true
+		}
+	}
+	return false
 }
 
 // part evaluates the aggregation with groups split between workers. Where the order of series
@@ -92,9 +166,13 @@ func (r *run) try(ctx context.Context) (*Part, error) {
 	}
 	part := &Part{
 		Set: &partial.Set{Aggregate: r.agg}, Read: len(r.list),
-		Samples: r.samples.Load(), NewSamples: r.reads.Load(),
+		Samples: r.samples.Load(), NewSamples: r.reads.Load(), Points: r.points.Load(), Bytes: r.bytes,
+		Dropped: r.dropped, Differ: r.differ,
 	}
 	columns := make([]*partial.Column, len(r.groups))
+	if r.params.PerStep {
+		part.Steps = r.perStep()
+	}
 	for _, p := range r.pieces {
 		part.Annotations.Merge(p.annos)
 		for _, d := range p.groups {
@@ -115,7 +193,9 @@ func (r *run) try(ctx context.Context) (*Part, error) {
 			return nil, ErrFallback
 		}
 		columns[s.group] = nil // Once is enough.
-		part.Set.Groups = append(part.Set.Groups, partial.GroupColumn{Labels: r.groups[s.group], Column: c})
+		part.Set.Groups = append(part.Set.Groups, partial.GroupColumn{
+			Labels: r.groups[s.group], First: s.labels.Fingerprint(), Column: c,
+		})
 	}
 	return part, nil
 }

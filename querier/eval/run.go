@@ -44,7 +44,7 @@ type Result struct {
 	// once where windows overlap. They are what the engine's statistics count.
 	Samples, NewSamples int64
 
-	steps statistics // with Params.PerStep
+	steps Statistics // with Params.PerStep
 	slabs []*slab    // of the points
 }
 
@@ -60,14 +60,16 @@ func (x *Expr) run(ctx context.Context, p *Params, inner []*Result, gather func(
 		return nil, err
 	}
 	r.sides = inner
-	res, err := r.evaluate(ctx)
-	if err == nil && p.PerStep {
-		res.steps = newStatistics(p.Grid.Steps)
-		for _, piece := range r.pieces {
-			res.steps.add(piece.steps)
-		}
+	return r.evaluate(ctx)
+}
+
+// perStep are the statistics of each step.
+func (r *run) perStep() Statistics {
+	all := newStatistics(r.params.Grid.Steps)
+	for _, p := range r.pieces {
+		all.add(p.steps)
 	}
-	return res, err
+	return all
 }
 
 func (r *run) evaluate(ctx context.Context) (*Result, error) {
@@ -76,17 +78,17 @@ func (r *run) evaluate(ctx context.Context) (*Result, error) {
 			r.release()
 			return nil, err
 		}
-		return r.result(), nil
+		res := r.result()
+		if r.params.PerStep {
+			res.steps = r.perStep()
+		}
+		return res, nil
 	}
 	part, err := r.part(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res, err := r.expr.Finish(r.params.Grid, part)
-	if err == nil && r.params.Points {
-		res.draw()
-	}
-	return res, err
+	return r.expr.Finish(*r.params, part)
 }
 
 // start finds the series and holds the bytes of what is going to be allocated.
@@ -123,7 +125,7 @@ type run struct {
 type piece struct {
 	groups []done
 	points points
-	steps  statistics
+	steps  Statistics
 	annos  annotations.Annotations
 }
 
@@ -240,7 +242,7 @@ type evaluator struct {
 	*run
 	want   want
 	work   *work
-	steps  *statistics
+	steps  *Statistics
 	mixed  *mixed // Once there was a series with histograms.
 	floats []float64
 }

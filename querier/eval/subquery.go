@@ -86,25 +86,25 @@ func (e *evaluator) evalMember(s *input) (partial.Values, error) {
 
 // consume counts what the steps of x see of the samples that its subquery has seen: a step all that
 // the steps in its window have, as if it had read them itself.
-func (x *Expr) consume(g Grid, inner *Result) statistics {
+func (x *Expr) consume(g Grid, inner *Result) Statistics {
 	if g.Steps <= 1 {
-		return statistics{samples: []int64{inner.Samples}, reads: []int64{inner.NewSamples}}
+		return Statistics{Samples: []int64{inner.Samples}, NewSamples: []int64{inner.NewSamples}}
 	}
 	out := newStatistics(g.Steps)
 	at := func(i int) int64 { return inner.Grid.Start + int64(i)*inner.Grid.Step + x.subquery.offset }
 	lo, hi, sum := 0, 0, int64(0)
-	for i := range out.samples {
+	for i := range out.Samples {
 		end := g.Start + int64(i)*g.Step
-		for ; hi < len(inner.steps.samples) && at(hi) <= end; hi++ {
-			sum += inner.steps.samples[hi]
+		for ; hi < len(inner.steps.Samples) && at(hi) <= end; hi++ {
+			sum += inner.steps.Samples[hi]
 			if at(hi) > end-x.window {
-				out.reads[i] += inner.steps.reads[hi]
+				out.NewSamples[i] += inner.steps.NewSamples[hi]
 			}
 		}
 		for ; lo < hi && at(lo) <= end-x.window; lo++ {
-			sum -= inner.steps.samples[lo]
+			sum -= inner.steps.Samples[lo]
 		}
-		out.samples[i] = sum
+		out.Samples[i] = sum
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type asking[T any] struct {
 	do     question[T]
 	mark   func(T, plan.Node) T // a value with the node that it is of; may be nil
 	drop   func(T)              // a value that nobody wants
+	whole  bool                 // Only who has all samples of a series can be asked.
 	slots  chan struct{}
 }
 
@@ -133,7 +135,7 @@ func (r *race[T]) hedge(ctx context.Context) {
 		return // They are asked already.
 	}
 	parts, missing := r.plan.Instead(r.part, []plan.Node{r.part.Node})
-	if len(missing) > 0 || len(parts) == 0 {
+	if len(missing) > 0 || len(parts) == 0 || r.divided(parts) {
 		return
 	}
 	if !r.fanout.delays.allow() {
@@ -189,10 +191,22 @@ func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.N
 	if err := lacking(ctx, missing, cause); err != nil {
 		return nil, err
 	}
+	if a.divided(parts) {
+		return nil, ErrDivided
+	}
 	if len(parts) > 0 {
 		a.fanout.metrics.instead.Inc()
 	}
 	return parts, nil
+}
+
+// ErrDivided says that what a node has failed to answer can only be had from several that have some of
+// the samples each.
+var ErrDivided = errors.New("no other node has all samples")
+
+// divided reports whether these can't be asked.
+func (a *asking[T]) divided(parts []plan.Part) bool {
+	return a.whole && slices.ContainsFunc(parts, func(p plan.Part) bool { return !a.plan.Whole(p) })
 }
 
 // stop ends the attempts that nobody waits for any more. What they still answer is discarded.
@@ -259,13 +273,23 @@ func (t *try[T]) hold(bytes int64) error {
 // final reports whether no other node could do better.
 func (t *try[T]) final(err error) bool {
 	var failure *leaf.Failure
-	if t.ctx.Err() != nil || errors.As(err, &failure) && !failure.Elsewhere {
+	var marked *finalError
+	if t.ctx.Err() != nil || errors.As(err, &failure) && !failure.Elsewhere || errors.As(err, &marked) {
 		return true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.mu.refused != nil
 }
+
+// Final marks an error of which the question is the cause, so that it is put to nobody else.
+func Final(err error) error { return &finalError{err} }
+
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+
+func (e *finalError) Unwrap() error { return e.err }
 
 // result is what an attempt came to.
 type result[T any] struct {

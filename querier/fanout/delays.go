@@ -11,6 +11,7 @@ type method uint8
 
 const (
 	forSeries method = iota
+	forPartials
 	forNames
 	forValues
 	forExemplars

@@ -13,6 +13,9 @@
 // series has answered when its first series are here; if the node fails later, the others are asked
 // for the same and go on behind the last series that was handed out.
 //
+// Partial results of an aggregation are asked only of who has all samples of a series. Where a node
+// could only be replaced by several that have some of them each, the asking ends with ErrDivided.
+//
 // Every part ends with one Outcome; settle alone looks at all of them. A part that is missing fails
 // the whole, since nobody may be given part of an answer unknowingly, unless the context has a Missing
 // (see Allow), which then knows the shards and times that the answer lacks. An error of which the

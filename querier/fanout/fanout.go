@@ -61,6 +61,17 @@ func (f *Fanout) Select(ctx context.Context, p plan.Plan, sel series.Selector) (
 	return sets, nil
 }
 
+// Partial runs a plan, all parts of which are whole, for what an aggregation comes to over the series of
+// each; ask puts it to a node. Partials are in the order of the parts.
+func (f *Fanout) Partial(ctx context.Context, p plan.Plan, sel series.Selector,
+	ask func(context.Context, leaf.Node, series.Selector) (*leaf.Partial, error),
+) ([]*leaf.Partial, error) {
+	a := &asking[*leaf.Partial]{
+		fanout: f, plan: &p, sel: sel, method: forPartials, do: ask, drop: func(*leaf.Partial) {}, whole: true,
+	}
+	return a.values(ctx)
+}
+
 // LabelNames runs the plan for label names; the result is sorted.
 func (f *Fanout) LabelNames(ctx context.Context, p plan.Plan, sel series.Selector) ([]string, error) {
 	return union(lists(ctx, f, &p, sel, forNames, func(ctx context.Context, n leaf.Node, sel series.Selector) ([]string, error) {
@@ -175,8 +186,13 @@ func lists[T any](ctx context.Context, f *Fanout, p *plan.Plan, sel series.Selec
 		return alone(ctx, f, p, sel, do)
 	}
 	a := &asking[[]T]{fanout: f, plan: p, sel: sel, method: m, do: do, drop: func([]T) {}}
+	return a.values(ctx)
+}
+
+// values are those of all parts, in their order, which need no node any more.
+func (a *asking[T]) values(ctx context.Context) ([]T, error) {
 	out, err := a.all(ctx)
-	var all [][]T
+	var all []T
 	for _, o := range out {
 		o.try.end()
 		all = append(all, o.Values...)

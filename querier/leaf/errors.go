@@ -1,13 +1,20 @@
 package leaf
 
+import "github.com/barograph-db/barograph/querier/eval"
+
 // Failure is what a node said in place of an answer.
 type Failure struct {
 	// Kind is that of package querier.
 	Kind uint8
 	// Elsewhere says that another replica may well answer: the question is not at fault.
 	Elsewhere bool
-	Text      string
+	// Fallback says that the node can't compute what it was asked to, though it can be read.
+	Fallback bool
+	Text     string
 }
 
 // Error is what the node said.
 func (f *Failure) Error() string { return f.Text }
+
+// Is makes a node that can't compute the same as eval.ErrFallback.
+func (f *Failure) Is(target error) bool { return f.Fallback && target == eval.ErrFallback }

@@ -2,10 +2,12 @@ package leaf
 
 import (
 	"context"
+	"errors"
 	"runtime"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -24,10 +26,29 @@ type Store interface {
 // Node is what can be asked: a Store that may be out of reach.
 type Node interface {
 	Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error)
+	// Partial computes an aggregation over the series that match, as far as it goes without others. The
+	// request's Params.Take is the selector's.
+	Partial(ctx context.Context, sel series.Selector, req Request) (*Partial, error)
 	LabelNames(ctx context.Context, sel series.Selector) ([]string, error)
 	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) ([]frame.Metadata, error)
+}
+
+// Request is an aggregation that a node is to compute.
+type Request struct {
+	Expr *eval.Expr
+	// Encoded is Expr as it is sent.
+	Encoded []byte
+	// Params has limits for what is computed on this node; another has its own.
+	Params eval.Params
+}
+
+// Partial is what an aggregation has come to over series of one node.
+type Partial struct {
+	*eval.Part
+	// Received is how many bytes came from the other node, if it was one.
+	Received int64
 }
 
 // Leaf answers from a Store, until the context ends.
@@ -46,6 +67,23 @@ func (l *Leaf) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet
 		return nil, err
 	}
 	return &seriesSet{SeriesSet: set, ctx: ctx}, nil
+}
+
+// Partial computes an aggregation over the series that match. Its labels are its own.
+func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_ *Partial, err error) {
+	set, err := l.Select(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	p := req.Params
+	p.Take = sel.Take
+	part, err := req.Expr.Part(ctx, set, p)
+	if err != nil {
+		return nil, err
+	}
+	part.Set.Detach()
+	return &Partial{Part: part}, nil
 }
 
 // LabelNames returns the names of the labels of the series that match.

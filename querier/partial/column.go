@@ -42,8 +42,8 @@ type Aggregate struct {
 	Params []float64
 }
 
-// takesParam reports whether the aggregation has a parameter.
-func (op Op) takesParam() bool { return op == TopK || op == BottomK || op == Quantile }
+// TakesParam reports whether the aggregation has a parameter.
+func (op Op) TakesParam() bool { return op == TopK || op == BottomK || op == Quantile }
 
 // Values are those of a series or of a result.
 type Values struct {
@@ -351,7 +351,9 @@ func (c *Column) one(values []float64) ([]Result, Notes, bool) {
 // HasHistograms reports whether the column has summed histograms.
 func (c *Column) HasHistograms() bool { return c.histograms != nil }
 
-// Settled reports whether the column knows its results, as long as nothing is merged with it.
+// Settled reports whether the column knows its results, as long as nothing is merged with it. At a single
+// step their order is a result.
 func (c *Column) Settled() bool {
-	return !c.refused && !(c.merged && slices.ContainsFunc(c.tops, func(t top) bool { return t.tied() }))
+	tied := func(t top) bool { return t.tied() || c.Steps == 1 && t.drawn() }
+	return !c.refused && !(c.merged && slices.ContainsFunc(c.tops, tied))
 }

@@ -70,15 +70,17 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-func (d *decoder) f64() float64 {
+func (d *decoder) u64() uint64 {
 	if len(d.b) < 8 {
 		d.fail("cut short")
 		return 0
 	}
-	v := math.Float64frombits(binary.LittleEndian.Uint64(d.b))
+	v := binary.LittleEndian.Uint64(d.b)
 	d.b = d.b[8:]
 	return v
 }
+
+func (d *decoder) f64() float64 { return math.Float64frombits(d.u64()) }
 
 func (d *decoder) bytes() []byte {
 	n := d.uvarint(len(d.b))
@@ -157,12 +159,12 @@ func (d *decoder) set() *Set {
 	if s.Op < Sum || s.Op > Quantile || s.Steps == 0 {
 		d.fail("aggregation %d over %d steps", s.Op, s.Steps)
 	}
-	if s.Op.takesParam() {
+	if s.Op.TakesParam() {
 		s.Params = d.floats(s.Steps)
 	}
 	seen := map[string]struct{}{}
 	for range d.uvarint(min(len(d.b), MaxGroups)) {
-		g := GroupColumn{Labels: d.labels()}
+		g := GroupColumn{Labels: d.labels(), First: series.Fingerprint(d.u64())}
 		if _, ok := seen[string(g.Labels)]; ok {
 			d.fail("a group twice")
 		}

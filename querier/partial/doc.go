@@ -25,7 +25,7 @@
 //
 //	set        = version u8 (1) | op u8 | uvarint steps | [params] | uvarint groups | group...
 //	params     = floats, one for each step            TopK, BottomK, Quantile
-//	group      = bytes labels | column
+//	group      = bytes labels | u64 first | column       first: the fingerprint of its first series
 //	column     = flags u8 | body                      flags: 1 histograms ignored, 2 mixed with floats,
 //	                                                  4 resets collide, 8 bounds reduced, 32 merged,
 //	                                                  64 refused, 128 histograms follow
@@ -53,5 +53,5 @@
 //	bytes      = uvarint length | bytes
 //
 // The payload of floats is that of a chunk with times 0, 1, 2 and so on, which take no space: see
-// storage/chunk. f64 is little endian. What carries a set has its checksum.
+// storage/chunk. f64 and u64 are little endian. What carries a set has its checksum.
 package partial

@@ -2,6 +2,7 @@ package partial
 
 import (
 	"encoding/binary"
+	"iter"
 	"math"
 	"slices"
 
@@ -31,18 +32,37 @@ const (
 
 // Append appends the set's encoding, from which Decode makes one that is the same to the bit.
 func (s *Set) Append(dst []byte) []byte {
-	dst = append(dst, version, byte(s.Op))
-	dst = binary.AppendUvarint(dst, uint64(s.Steps))
-	var e encoder
-	if s.Op.takesParam() {
-		dst = e.pack(dst, s.Params)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(s.Groups)))
-	for _, g := range s.Groups {
-		dst = appendBytes(dst, g.Labels)
-		dst = e.column(dst, g.Column)
+	for part := range s.Pieces(math.MaxInt) {
+		dst = append(dst, part...)
 	}
 	return dst
+}
+
+// Pieces are encodings of sets that are together s, one at least, each of about so many bytes and of one
+// group if that takes more. A piece is valid until the next.
+func (s *Set) Pieces(size int) iter.Seq2[[]byte, int] {
+	return func(yield func(piece []byte, groups int) bool) {
+		var e encoder
+		head := append([]byte(nil), version, byte(s.Op))
+		head = binary.AppendUvarint(head, uint64(s.Steps))
+		if s.Op.TakesParam() {
+			head = e.pack(head, s.Params)
+		}
+		var groups, piece []byte
+		for n, i := 0, 0; i == 0 || i < len(s.Groups); n = 0 {
+			for groups = groups[:0]; i < len(s.Groups) && (n == 0 || len(groups) < size); i++ {
+				groups = appendBytes(groups, s.Groups[i].Labels)
+				groups = binary.LittleEndian.AppendUint64(groups, uint64(s.Groups[i].First))
+				groups = e.column(groups, s.Groups[i].Column)
+				n++
+			}
+			piece = binary.AppendUvarint(append(piece[:0], head...), uint64(n))
+			piece = append(piece, groups...)
+			if !yield(piece, n) || i == len(s.Groups) {
+				return
+			}
+		}
+	}
 }
 
 func appendBytes[B ~[]byte](dst []byte, b B) []byte {

@@ -35,7 +35,7 @@ func randomSet(rng *rand.Rand, op Op, steps int, param float64) *Set {
 		for j := range rng.IntN(6) {
 			c.Add(name(10*i+j), randomSeries(rng, steps, true, rng.IntN(2) == 0))
 		}
-		s.Groups = append(s.Groups, GroupColumn{Labels: series.FromStrings("g", string(rune('a'+i))), Column: c})
+		s.Groups = append(s.Groups, GroupColumn{Labels: series.FromStrings("g", string(rune('a'+i))), First: series.Fingerprint(rng.Uint64()), Column: c})
 	}
 	return s
 }

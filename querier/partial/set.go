@@ -1,6 +1,7 @@
 package partial
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/barograph-db/barograph/storage/series"
@@ -15,35 +16,52 @@ type Set struct {
 // GroupColumn is a group's labels and its column.
 type GroupColumn struct {
 	Labels series.Labels
+	// First is the fingerprint of the first of its series that has a value.
+	First  series.Fingerprint
 	Column *Column
 }
 
+// Detach makes all labels the set's own, so that the series may go.
+func (s *Set) Detach() {
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		g.Labels = slices.Clone(g.Labels)
+		for j, ls := range g.Column.members {
+			g.Column.members[j] = slices.Clone(ls)
+		}
+	}
+}
+
 // Merge merges sets, the series of each after those of the one before, into the first. Groups come
-// in the order in which they are met. It returns false where a column refuses, or where the sets are
+// in the order of their first series. It returns false where a column refuses, or where the sets are
 // not of one aggregation. The sets are not to be used any more.
 func Merge(sets ...*Set) (*Set, bool) {
 	into := sets[0]
 	if len(sets) == 1 {
 		return into, true
 	}
-	index := make(map[string]*Column, len(into.Groups))
-	for _, g := range into.Groups {
-		index[string(g.Labels)] = g.Column
+	index := make(map[string]int, len(into.Groups))
+	for i, g := range into.Groups {
+		index[string(g.Labels)] = i
 	}
 	for _, s := range sets[1:] {
 		if s.Op != into.Op || s.Steps != into.Steps || !slices.EqualFunc(s.Params, into.Params, same) {
 			return nil, false
 		}
 		for _, g := range s.Groups {
-			c, ok := index[string(g.Labels)]
+			i, ok := index[string(g.Labels)]
 			if !ok {
-				index[string(g.Labels)] = g.Column
+				index[string(g.Labels)] = len(into.Groups)
 				into.Groups = append(into.Groups, g)
-			} else if !c.Merge(g.Column) {
+				continue
+			}
+			has := &into.Groups[i]
+			if has.First = min(has.First, g.First); !has.Column.Merge(g.Column) {
 				return nil, false
 			}
 		}
 	}
+	slices.SortStableFunc(into.Groups, func(a, b GroupColumn) int { return cmp.Compare(a.First, b.First) })
 	return into, true
 }
 

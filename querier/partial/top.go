@@ -100,6 +100,21 @@ func (t *top) tied() bool {
 	return len(t.entries) > 0 && !IsAbsent(t.left) && !t.better(t.entries[0].value, t.left)
 }
 
+// drawn reports whether two of the first are equal: their order among each other is the heap's.
+func (t *top) drawn() bool {
+	values := make([]float64, len(t.entries))
+	for i, e := range t.entries {
+		values[i] = e.value
+	}
+	slices.Sort(values)
+	for i := 1; i < len(values); i++ {
+		if same(values[i-1], values[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *Column) addTop(ls series.Labels, vs []float64) {
 	member, known := int32(len(c.members)), false
 	bottom := c.Op == BottomK

@@ -77,6 +77,25 @@ func Make(q Query, v View) Plan {
 // Alone reports whether there is no node but this one.
 func (p *Plan) Alone() bool { return p.layout == nil }
 
+// Whole reports whether the part has all samples of its series, which no other part has any of.
+func (p *Plan) Whole(part Part) bool {
+	return !part.Merged && part.Mint == p.Mint && part.Maxt == p.Maxt
+}
+
+// Split returns the parts that are whole, as a plan with all that is missing, and the rest as another.
+func (p Plan) Split() (whole, rest Plan) {
+	whole, rest = p, p
+	whole.Parts, rest.Parts, rest.Missing = nil, nil, nil
+	for _, part := range p.Parts {
+		if p.Whole(part) {
+			whole.Parts = append(whole.Parts, part)
+		} else {
+			rest.Parts = append(rest.Parts, part)
+		}
+	}
+	return whole, rest
+}
+
 // Instead lays a part of the plan over nodes other than these. What it returns has as many samples as
 // the part unless something is missing.
 func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {

@@ -272,3 +272,22 @@ func BenchmarkMake(b *testing.B) {
 		})
 	}
 }
+
+func TestSplit(t *testing.T) {
+	hour := Query{Maxt: 60 * minute}
+	v := func(gaps ...Gap) View {
+		return NewView(Cluster{Placement: region(t, 3, 2, 4), Self: id(0), Alive: without(), Gaps: gaps})
+	}
+	whole, rest := Make(hour, v()).Split()
+	require.Len(t, whole.Parts, len(Make(hour, v()).Parts))
+	require.Empty(t, rest.Parts)
+	p := Make(hour, v(Gap{Node: id(0), Mint: minute, Maxt: 2 * minute}, Gap{Node: id(1), Mint: 3 * minute, Maxt: 4 * minute}))
+	whole, rest = p.Split()
+	require.NotEmpty(t, whole.Parts)
+	require.NotEmpty(t, rest.Parts)
+	require.Len(t, p.Parts, len(whole.Parts)+len(rest.Parts))
+	for _, part := range whole.Parts {
+		require.Equal(t, []int64{0, 60 * minute}, []int64{part.Mint, part.Maxt})
+		require.False(t, part.Merged)
+	}
+}

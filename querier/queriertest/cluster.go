@@ -86,6 +86,12 @@ func (c *Cluster) Holds(node int, ls series.Labels) bool {
 	return c.placement.Holds(ls.Fingerprint().Shard(clusterBits), nodeID(node))
 }
 
+// Ask makes the engines ask the nodes of another cluster, which hold the same, in place of their own.
+func (c *Cluster) Ask(other *Cluster) { c.networks = other.networks }
+
+// Tap sees what a node sends, as Network.Tap does. Nobody may be asking.
+func (c *Cluster) Tap(node int, tap func(n int, msg []byte) error) { c.networks[node].Tap = tap }
+
 // Kill makes a node one that nobody can reach, which nobody has noticed.
 func (c *Cluster) Kill(node int) { c.killed[node].Store(true) }
 

@@ -33,6 +33,7 @@ type Handler func(ctx context.Context, c Conn) error
 // The methods.
 const (
 	methodSelect    = "leaf.select"
+	methodPartial   = "leaf.partial"
 	methodNames     = "leaf.names"
 	methodValues    = "leaf.values"
 	methodExemplars = "leaf.exemplars"

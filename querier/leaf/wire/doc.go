@@ -16,6 +16,9 @@
 // and is an error whatever came before. Who asked may close the stream at any time, which ends the
 // handler's context.
 //
+// A node that is asked for a partial result computes all of it first, under limits of its own, and then
+// sends some groups at a time.
+//
 // A node that can't answer says so with a leaf.Failure: the kind of the error, which the caller gives
 // to its own client, and whether it is worth asking another replica.
 //
@@ -26,11 +29,13 @@
 //	            2 request   version u8 (1) | selector... as the method has it
 //	            3 batch     uvarint len(packed) or 0 | uvarint len(head) | head, packed by zstd or not | rows
 //	            4 end       uvarint items: what all batches have
-//	            5 failure   kind u8 | flags u8: 1 ask elsewhere | text
+//	            5 failure   kind u8 | flags u8: 1 ask elsewhere, 2 compute it yourself | text
 //
 // # Requests
 //
 //	select    = selector
+//	partial   = text expression | varint start | uvarint step | uvarint steps | uvarint lookback
+//	          | per step u8 | selector                           expression: see package eval
 //	names     = selector
 //	values    = text name | selector
 //	exemplars = varint mint | varint maxt | uvarint sets | matchers...
@@ -50,6 +55,10 @@
 //	select    = head: uvarint rows | uvarint chunks | uvarint columns | (text column)... | labels...
 //	            rows: (uvarint len(row)<<1 | more | row)...     more: the next row is of the same series
 //	labels    = text; of each series, canonical; a row that is more of a series has none
+//	partial   = head: uvarint series | uvarint samples | uvarint new samples | uvarint values
+//	                | uvarint bytes of chunks | flags u8: 1 dropped labels, 2 they differ | text labels
+//	                | uvarint n | (uvarint samples | uvarint new samples)... | uvarint n | (info u8 | text)...
+//	            head: set, see package partial                       in each batch but the first
 //	strings   = head: uvarint n | (uvarint shared with the one before | text of the rest)...   sorted
 //	exemplars = head: uvarint n | (text labels | uvarint n | (varint t | f64 le | text labels)...)...
 //	metadata  = head: uvarint n | (text metric | text type | text help | text unit)...

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
@@ -61,6 +62,10 @@ func requests() map[string]*request {
 		methodValues:    {selector: series.Selector{Maxt: 5}, name: "job", sets: [][]Matcher{ms[:1]}},
 		methodExemplars: {selector: series.Selector{Mint: 3, Maxt: 9}, sets: [][]Matcher{ms, nil, ms[2:]}},
 		methodMetadata:  {},
+		methodPartial: {
+			selector: series.Selector{Maxt: 9, Shards: shards}, sets: [][]Matcher{ms[:1]},
+			expr: []byte("expression"), grid: eval.Grid{Start: -5, Step: 15_000, Steps: 241}, lookback: 300_000, perStep: true,
+		},
 	}
 }
 
@@ -143,6 +148,8 @@ func TestGolden(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, r, got)
 	}
+	files["partial"] = bytes.Join(encodePartial(t, somePartial()), nil)
+	files["fallback"] = appendFailure(nil, leaf.Failure{Kind: 2, Fallback: true, Text: "can't"})
 	files["failure"] = appendFailure(nil, leaf.Failure{Kind: 3, Elsewhere: true, Text: "broken"})
 	files["series"] = bytes.Join(encodeSeries(t, someSeries(t)[:3]), nil)
 	files["strings"] = bytes.Join(encodeList(t, someStrings, &sortedStrings{}), nil)
@@ -230,7 +237,7 @@ func bounded(t *testing.T) func(int64) error {
 }
 
 func FuzzRequest(f *testing.F) {
-	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata}
+	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial}
 	for i, m := range methods {
 		f.Add(uint8(i), appendRequest(nil, m, requests()[m]))
 	}

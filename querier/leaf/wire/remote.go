@@ -79,7 +79,8 @@ type answer struct {
 	ctx  context.Context
 	conn ClientConn
 	take func(int64) error
-	done bool // The end was seen.
+	done bool  // The end was seen.
+	size int64 // of all batches
 }
 
 func (r *Remote) ask(ctx context.Context, method string, req *request, take func(int64) error) (*answer, error) {
@@ -113,6 +114,7 @@ func (a *answer) next(items func() int) ([]byte, error) {
 	case err != nil:
 		return nil, because(a.ctx, err)
 	case kind == kindBatch:
+		a.size += int64(len(body))
 		return body, nil
 	case kind == kindFailure:
 		return nil, because(a.ctx, decodeFailure(body))

@@ -3,9 +3,11 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -23,6 +25,11 @@ type request struct {
 	selector series.Selector // without Matchers and Take
 	name     string          // of the label whose values are wanted
 	sets     [][]Matcher     // one, unless exemplars are wanted
+	// An aggregation, its times, and how far it looks back.
+	expr     []byte
+	grid     eval.Grid
+	lookback int64
+	perStep  bool // Statistics of each step are wanted.
 }
 
 const (
@@ -37,6 +44,18 @@ func appendRequest(dst []byte, method string, r *request) []byte {
 		return appendSelector(dst, r)
 	case methodValues:
 		return appendSelector(appendText(dst, r.name), r)
+	case methodPartial:
+		dst = appendText(dst, r.expr)
+		dst = binary.AppendVarint(dst, r.grid.Start)
+		for _, n := range []int64{r.grid.Step, int64(r.grid.Steps), r.lookback} {
+			dst = binary.AppendUvarint(dst, uint64(n))
+		}
+		perStep := byte(0)
+		if r.perStep {
+			perStep = 1
+		}
+		dst = append(dst, perStep)
+		return appendSelector(dst, r)
 	case methodExemplars:
 		dst = binary.AppendVarint(dst, r.selector.Mint)
 		dst = binary.AppendVarint(dst, r.selector.Maxt)
@@ -77,6 +96,9 @@ func appendMatchers(dst []byte, ms []Matcher) []byte {
 	return dst
 }
 
+// maxLookback is as long as a duration can be.
+const maxLookback = uint64(math.MaxInt64 / time.Millisecond)
+
 // maxShardBits is what series.ShardSet has room for.
 const maxShardBits = 16
 
@@ -111,6 +133,10 @@ func decodeRequest(method string, b []byte) (*request, error) {
 	case methodValues:
 		r.name = string(d.text())
 		d.selector(r)
+	case methodPartial:
+		r.expr = d.text()
+		d.grid(r)
+		d.selector(r)
 	case methodExemplars:
 		r.selector.Mint, r.selector.Maxt = d.varint(), d.varint()
 		for range d.count(1) {
@@ -118,6 +144,20 @@ func decodeRequest(method string, b []byte) (*request, error) {
 		}
 	}
 	return r, d.end()
+}
+
+func (d *decoder) grid(r *request) {
+	start, step, steps, lookback := d.varint(), d.uvarint(), d.uvarint(), d.uvarint()
+	perStep := d.byte()
+	if perStep > 1 || step > math.MaxInt64 || steps > math.MaxInt32 || lookback > maxLookback {
+		d.fail("%d steps of %d ms that look back %d ms", steps, step, lookback)
+		return
+	}
+	r.grid, r.lookback = eval.Grid{Start: start, Step: int64(step), Steps: int(steps)}, int64(lookback)
+	r.perStep = perStep == 1
+	if err := r.grid.Validate(); err != nil && d.err == nil {
+		d.fail("%v", err)
+	}
 }
 
 func (d *decoder) selector(r *request) {

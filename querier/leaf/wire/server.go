@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
 )
 
@@ -24,6 +25,9 @@ type Admission struct {
 	Take func(bytes int64) error
 	// Matchers compiles what was sent, if regular expressions of that size are allowed.
 	Matchers func([]Matcher) ([]*labels.Matcher, error)
+	// Compute prepares for an evaluation over what the matchers select: it sets what this node allows,
+	// Take included. The context ends when this node has had enough of it; done is called at its end.
+	Compute func(ctx context.Context, ms []*labels.Matcher, p *eval.Params) (_ context.Context, done func())
 	// Worked ends the turn: what follows is sending, at the speed of who asked. It may be called again.
 	Worked func()
 	// Close ends the turn and gives all bytes back.
@@ -53,6 +57,7 @@ func (s *Server) Handlers() map[string]Handler {
 	all := map[string]Handler{}
 	for method, do := range map[string]do{
 		methodSelect:    (*call).selects,
+		methodPartial:   (*call).partial,
 		methodNames:     (*call).names,
 		methodValues:    (*call).values,
 		methodExemplars: (*call).exemplars,
@@ -154,6 +159,48 @@ func (c *call) selects(ctx context.Context) (items int, err error) {
 		return 0, err
 	}
 	return items, flush()
+}
+
+// partial computes all of the answer before it sends the first of it.
+func (c *call) partial(ctx context.Context) (items int, err error) {
+	expr, err := eval.Decode(c.expr, c.selector.Matchers)
+	if err != nil {
+		return 0, err
+	}
+	params := eval.Params{Grid: c.grid, Lookback: c.lookback, PerStep: c.perStep}
+	part, err := c.compute(ctx, expr, params)
+	if err != nil {
+		return 0, err
+	}
+	c.Worked()
+	return c.sendPartial(part.Part)
+}
+
+func (c *call) sendPartial(part *eval.Part) (groups int, err error) {
+	if err := c.sendBatch(appendStatistics(nil, part), nil); err != nil {
+		return 0, err
+	}
+	for piece, n := range part.Set.Pieces(batchBytes) {
+		if len(piece) > maxBody-batchBytes {
+			return 0, eval.ErrFallback
+		}
+		if err := c.sendBatch(piece, nil); err != nil {
+			return 0, err
+		}
+		groups += n
+	}
+	return groups, nil
+}
+
+func (c *call) compute(ctx context.Context, expr *eval.Expr, params eval.Params) (*leaf.Partial, error) {
+	ctx, done := c.Compute(ctx, c.selector.Matchers, &params)
+	defer done()
+	c.selector.Take = params.Take
+	part, err := c.node.Partial(ctx, c.selector, leaf.Request{Expr: expr, Params: params})
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return part, err
 }
 
 func (c *call) names(ctx context.Context) (int, error) {
