@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/common/version"
 
 	"github.com/barograph-db/barograph/cluster"
@@ -53,7 +52,7 @@ type region struct {
 
 // openRegion prepares the node's part in its cluster; it starts nothing.
 func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
-	id, err := cluster.Identity(vfs.Default, n.cfg.Storage.Path)
+	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +63,13 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		Name: c.Name, Node: placement.Node{ID: id, Name: n.cfg.Name, Zone: c.Zone, Weight: c.Weight},
 		Region: c.Region, Software: version.Version, Join: c.Join, BootstrapExpect: c.BootstrapExpect,
 		GossipAddress: c.GossipAddress, RPCAddress: c.RPCAddress, AdvertiseHost: c.AdvertiseHost,
-		Factor: c.ReplicationFactor, Dir: n.cfg.Storage.Path,
+		Factor: c.ReplicationFactor, Dir: n.cfg.Storage.Path, FS: n.cfg.disk, Network: n.cfg.network,
 		Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)
 	}
 	if r.outbox, err = outbox.Open(outbox.Options{
-		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), Logger: n.logger, Registerer: n.registry,
+		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, err
 	}
