@@ -196,6 +196,9 @@ func (o *Outbox) Waiting() []placement.NodeID {
 	return peers
 }
 
+// Keeps reports whether there is something to deliver to a peer.
+func (o *Outbox) Keeps(peer placement.NodeID) bool { return o.queue(peer).waiting() }
+
 func (o *Outbox) queues() []*queue {
 	o.mu.Lock()
 	defer o.mu.Unlock()

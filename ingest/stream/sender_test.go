@@ -400,7 +400,7 @@ func TestRestartOfSender(t *testing.T) {
 		shifted := func(ref series.Ref) series.Labels { return labelsOf(ref + 100) }
 		senders, err := NewSenders(Options{ID: 2, Labels: shifted})
 		require.NoError(t, err)
-		h.sender = senders.New("peer", h.open)
+		h.sender = senders.New("peer", h.open, func() bool { return false })
 		stop := h.run()
 		defer stop()
 		synctest.Wait()

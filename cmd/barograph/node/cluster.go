@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/common/version"
 
@@ -41,6 +42,7 @@ type region struct {
 	router   *router.Router
 	senders  *stream.Senders
 	receiver *stream.Receiver
+	doubts   doubts
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -125,12 +127,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 			}
 		})
 	}
-	// The router hears last of what the senders could not bring.
-	routing, stopRouting := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRouting()
 	run(ctx, r.cluster.Run)
-	routed := make(chan error, 1)
-	go func() { routed <- r.router.Run(routing) }()
 	run(ctx, r.follow)
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
@@ -138,8 +135,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	}
 	parts.Wait()
 	r.running.Wait()
-	stopRouting()
-	err := errors.Join(<-routed, r.outbox.Close())
+	err := r.outbox.Close()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
@@ -148,15 +144,27 @@ func (r *region) run(ctx context.Context, ready func()) error {
 
 // follow brings the router, the senders and the planner up to what the cluster has become.
 func (r *region) follow(ctx context.Context) error {
+	tick := time.NewTicker(doubtEvery)
+	defer tick.Stop()
+	r.publishGaps() // Those that the outbox has kept.
 	for {
 		changed := r.cluster.Changed()
 		r.update(ctx)
-		select {
-		case <-changed:
-		case <-r.outbox.Changed():
-			r.publishGaps()
-		case <-ctx.Done():
-			return nil
+		for quiet := true; quiet; {
+			if r.doubts.news() {
+				r.publishGaps()
+			}
+			select {
+			case <-changed:
+				quiet = false
+			case <-r.outbox.Changed():
+				r.publishGaps()
+				quiet = false
+			case <-tick.C:
+				quiet = !r.look(time.Now())
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
 }
@@ -168,8 +176,8 @@ func (r *region) update(ctx context.Context) {
 	}
 	r.meet(ctx, p)
 	r.router.SetPlacement(p)
-	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: planGaps(r.cluster.Gaps())})
-	r.view.Store(&view)
+	r.look(time.Now())
+	r.see(p)
 	for _, id := range r.outbox.Waiting() {
 		if _, ok := p.Node(id); !ok {
 			if err := r.outbox.Forget(id); err != nil {
@@ -177,6 +185,23 @@ func (r *region) update(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// see gives the planner its view of the moment.
+func (r *region) see(p *placement.Placement) {
+	gaps := planGaps(r.cluster.Gaps())
+	if from, ok := r.doubts.gap(); ok {
+		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
+	}
+	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
+	r.view.Store(&view)
+}
+
+// look asks itself whether this node has what the others acknowledge, and reports whether the answer
+// is another than before.
+func (r *region) look(now time.Time) bool {
+	p := r.cluster.Placement()
+	return p != nil && r.doubts.look(now, r.cluster.Self(), p.Nodes, r.receiver.Senders())
 }
 
 func planGaps(gaps []cluster.Gap) []plan.Gap {
@@ -195,6 +220,9 @@ func (r *region) publishGaps() {
 			to = math.MaxInt64
 		}
 		gaps = append(gaps, cluster.Gap{Node: g.Peer, From: g.From, To: to})
+	}
+	if from, ok := r.doubts.gap(); ok {
+		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: from, To: math.MaxInt64})
 	}
 	if err := r.cluster.PublishGaps(gaps); err != nil {
 		r.node.logger.Error("Gaps could not be told to the other nodes", "err", err)
@@ -218,7 +246,7 @@ func (r *region) meet(ctx context.Context, p *placement.Placement) {
 		own, stop := context.WithCancel(ctx)
 		other := &peer{stop: stop}
 		if n.ID != r.cluster.Self() {
-			other.sender = r.senders.New(n.Name, r.opener(n.ID))
+			other.sender = r.senders.New(n.Name, r.opener(n.ID), func() bool { return r.outbox.Keeps(n.ID) })
 			r.running.Go(func() {
 				if err := other.sender.Run(own); err != nil {
 					r.node.logger.Error("The stream to a node has ended", "node", n.Name, "err", err)
@@ -270,7 +298,12 @@ func (r *region) missed(id placement.NodeID, f *frame.Frame, labels func(series.
 func (r *region) querier() querier.Cluster {
 	return querier.Cluster{
 		Self: r.cluster.Self(),
-		View: func() plan.View { return *r.view.Load() },
+		View: func() plan.View {
+			if r.look(time.Now()) { // This node may have stood still until now.
+				r.see(r.cluster.Placement())
+			}
+			return *r.view.Load()
+		},
 		Reach: func(n plan.Node) (leaf.Node, error) {
 			to, ok := r.cluster.Peer(n.ID)
 			if !ok {

@@ -17,7 +17,9 @@ type fault struct {
 var faults = []fault{
 	{4, func(m *simulation) func() { return m.crash(100, m.some(1)) }},
 	{2, func(m *simulation) func() { return m.crash(m.faults.IntN(100), m.some(1)) }},
-	{2, func(m *simulation) func() { return m.crash(m.faults.IntN(100), m.some(2+m.faults.IntN(len(m.nodes)-1))) }},
+	{2, func(m *simulation) func() {
+		return m.crash(m.faults.IntN(100), m.some(2+m.faults.IntN(len(m.nodes)-1)))
+	}},
 	{2, (*simulation).restart},
 	{3, (*simulation).freeze},
 	{3, (*simulation).isolate},
