@@ -56,7 +56,8 @@
 // A frame that a replica lacks, or has not answered in time, is told to Options.Missed, which keeps it
 // on disk, before the write is acknowledged. So whoever has the acknowledgement knows that each replica
 // has the frame or that somebody knows for good that it may lack it: a node may die at any moment, and
-// what only its memory knew would be a hole in a replica that nobody knows of. What was not
+// what only its memory knew would be a hole in a replica that nobody knows of. Where it can't be kept,
+// as on a node whose disk is full, the write fails: others can take it. What was not
 // acknowledged is not told: the sender brings it again, and to keep it would push out what was
 // acknowledged.
 //

@@ -246,7 +246,7 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 			defer p.mu.Unlock()
 			return p, !p.gone
 		},
-		Missed: func(n placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) {
+		Missed: func(n placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error {
 			g.missed.Lock()
 			defer g.missed.Unlock()
 			g.missed.frames[n]++
@@ -257,6 +257,7 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 				panic("what a Sender set is in a missed frame")
 			}
 			g.missed.held[n].put(f, func(r series.Ref) string { return string(labels(r)) }, nil)
+			return nil
 		},
 	}
 	if change != nil {

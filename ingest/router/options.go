@@ -35,8 +35,9 @@ type Options struct {
 	Reach func(placement.NodeID) (Sender, bool)
 	// Missed is told of each frame that was acknowledged by others and that the node, which may be this
 	// one, lacks or may lack. f is the caller's again when it returns, and only then Append says that
-	// the write is done. nil is told nothing; missed frames are counted all the same.
-	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels)
+	// the write is done; an error is the write's. nil is told nothing; missed frames are counted all
+	// the same.
+	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error
 	// Patience is how long a write that enough replicas have waits for the others, before they are told
 	// to Missed; default 1 s.
 	Patience time.Duration

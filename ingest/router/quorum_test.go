@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -209,6 +210,22 @@ func TestLateAnswers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A write of which a replica may lack samples that nobody keeps for it is not acknowledged.
+func TestMissedCannotBeKept(t *testing.T) {
+	g := newRegion(t, found(t, 3, 3, 1), func(o *Options) {
+		o.Missed = func(placement.NodeID, *frame.Frame, func(series.Ref) series.Labels) error { return errFake }
+	})
+	refs := g.refs(t, sets(10)...)
+	_, err := g.write(t, floats(1, refs...))
+	require.NoError(t, err)
+	g.peers[id(1)].set(func(p *peer) { p.gone = true })
+	_, err = g.write(t, floats(2, refs...))
+	require.ErrorIs(t, err, errFake)
+	require.Equal(t, ingest.StoreUnavailable, ingest.AsError(err).Reason)
+	require.Equal(t, 1.0, testutil.ToFloat64(g.metrics.done))
+	require.Equal(t, 1.0, testutil.ToFloat64(g.metrics.unkept))
 }
 
 func TestNobodyToTellOfMisses(t *testing.T) {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -196,12 +197,15 @@ func (w *write) finish(ctx context.Context) ([]frame.Rejected, error) {
 	if outcome != quorum.Done {
 		return nil, w.refuse(ctx, outcome)
 	}
-	w.router.metrics.done.Inc()
 	for _, t := range w.targets {
 		if !t.answered || t.err != nil {
-			w.router.missed(w, t)
+			if err := w.router.missed(w, t); err != nil {
+				w.router.metrics.unkept.Inc()
+				return nil, &ingest.Error{Reason: ingest.StoreUnavailable, Err: fmt.Errorf("%s may lack samples: %w", w.routes.table.Name(t.node), err)}
+			}
 		}
 	}
+	w.router.metrics.done.Inc()
 	return w.rejected(), nil
 }
 
@@ -233,13 +237,14 @@ func (w *write) refuse(ctx context.Context, outcome quorum.Outcome) error {
 }
 
 // missed tells of a frame that is going to be acknowledged and that a node lacks, or may lack.
-func (r *Router) missed(w *write, t *target) {
+func (r *Router) missed(w *write, t *target) error {
 	r.metrics.missed.Inc()
-	if r.opts.Missed != nil {
-		f := &t.frame
-		f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
-		r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.Labels)
+	if r.opts.Missed == nil {
+		return nil
 	}
+	f := &t.frame
+	f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
+	return r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.Labels)
 }
 
 // release lets go of the write.

@@ -287,11 +287,9 @@ func (r *region) reach(id placement.NodeID) (router.Sender, bool) {
 	return nil, false
 }
 
-// missed keeps a frame that others have acknowledged for the node that lacks it.
-func (r *region) missed(id placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) {
-	if err := r.outbox.Put(id, f, labels); err != nil {
-		r.node.logger.Error("A frame that a node lacks could not be kept for it", "node", id, "err", err)
-	}
+// missed keeps a frame that others have for the node that lacks it.
+func (r *region) missed(id placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error {
+	return r.outbox.Put(id, f, labels)
 }
 
 // cluster is how the querier asks the other nodes.

@@ -127,25 +127,41 @@ func (f *fleet) fail(format string, args ...any) {
 	f.mu.wrong++
 }
 
-// disk is what a process of the node gets.
+// disk is what a process of the node gets. When it is full, what is left is the reserve that the
+// outbox and consensus keep to: there is nothing for the samples, and the others can say so.
 func (n *simNode) disk() vfs.FS {
-	return errorfs.Wrap(n.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return simDisk{errorfs.Wrap(n.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {
-		case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpLink, errorfs.OpMkdirAll:
-			if n.full.Load() {
+		case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpLink:
+			if n.full.Load() && !strings.Contains(op.Path, "/"+outboxDir+"/") && !strings.Contains(op.Path, "/raft/") {
 				return syscall.ENOSPC
 			}
 		}
 		return nil
-	}))
+	})), &n.full}
+}
+
+// simDisk says how much room it has.
+type simDisk struct {
+	vfs.FS
+	full *atomic.Bool
+}
+
+func (d simDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	const total = 1 << 40
+	if d.full.Load() {
+		return vfs.DiskUsage{TotalBytes: total, UsedBytes: total}, nil
+	}
+	return vfs.DiskUsage{TotalBytes: total, AvailBytes: total}, nil
 }
 
 // start starts a process on the node, which has none.
 func (f *fleet) start(n *simNode) {
 	f.note("start %s", n.name)
+	n.full.Store(false) // Whoever starts a node sees to it that it has room.
 	cfg := n.cfg
 	cfg.disk, cfg.network = n.disk(), f.net.Host(n.name)
-	cfg.Logger = slog.New(slog.NewTextHandler(logLines{f, n.name}, &slog.HandlerOptions{Level: simLogLevel()}))
+	cfg.Logger = slog.New(slog.NewTextHandler(logLines{f, n.name}, nil))
 	made, err := New(cfg)
 	if err != nil {
 		f.fail("%s can't be made: %v", n.name, err)
@@ -159,7 +175,7 @@ func (f *fleet) start(n *simNode) {
 	f.ended.Go(func() {
 		err := made.Run(ctx)
 		p.done <- err
-		if ctx.Err() == nil {
+		if n.runs(p) {
 			f.fail("%s ended by itself: %v", n.name, err)
 		}
 	})
@@ -279,7 +295,7 @@ func (f *fleet) settled() string {
 		}
 		epoch = s.Epoch
 		if view := p.gaps(); view != "" {
-			return n.name + " knows of " + view
+			return n.name + " keeps " + view
 		}
 	}
 	return ""
@@ -304,12 +320,12 @@ func (p *process) status() (s cluster.Status, err error) {
 	return s, json.NewDecoder(w.Body).Decode(&answer)
 }
 
-// gaps says that the process keeps frames for others, or nothing.
+// gaps says what the process keeps for others, or nothing. What it had to give up stays a gap, which queries avoid.
 func (p *process) gaps() string {
 	w := p.do(context.Background(), http.MethodGet, "/metrics", nil)
 	for line := range strings.Lines(w.Body.String()) {
-		if peers, ok := strings.CutPrefix(line, "barograph_outbox_peers "); ok && peers != "0\n" {
-			return "gaps of " + strings.TrimSpace(peers) + " nodes"
+		if bytes, ok := strings.CutPrefix(line, "barograph_outbox_bytes "); ok && bytes != "0\n" {
+			return strings.TrimSpace(bytes) + " bytes that others lack"
 		}
 	}
 	return ""

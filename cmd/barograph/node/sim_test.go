@@ -4,69 +4,74 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/stretchr/testify/require"
-
-	"github.com/barograph-db/barograph/storage/frame"
 )
 
 var (
-	simSeed = flag.Uint64("sim.seed", 0, "run the simulation of this seed alone, and print its history")
+	simSeed = flag.Uint64("sim.seed", 0, "run the simulation of this seed in this process, and print its history")
 	simTime = flag.Duration("sim.time", 0, "run simulations of new seeds for so long")
 )
 
 const (
 	// simSeeds are run by each test.
-	simSeeds = 6
+	simSeeds = 8
 	// faultTime is how long faults come, writes and queries a little longer.
 	faultTime = 60 * time.Second
 	// settleTime is how long the nodes may take to be at rest when there are no more faults.
 	settleTime = 60 * time.Second
+	// simLimit is how long a simulation may take on a slow machine, in the time outside.
+	simLimit = 20 * time.Second
 )
 
-func simLogLevel() slog.Level {
-	if *simSeed != 0 {
-		return slog.LevelInfo
-	}
-	return slog.LevelWarn
-}
-
 // TestSimulation has whole clusters live through faults: no sample that was acknowledged is lost, and
-// no query that is answered is wrong.
+// no query that is answered is wrong. Each seed has a process of its own: compressors that a process
+// shares have channels, which must not be those of another bubble.
 func TestSimulation(t *testing.T) {
-	// The compressor that all frames share has channels, which must not be those of the first bubble.
-	f := &frame.Frame{Metadata: []frame.Metadata{{Help: strings.Repeat("x", 1000)}}}
-	require.NoError(t, frame.Decode(&frame.Frame{}, frame.AppendEncode(nil, f)))
-	switch {
-	case *simSeed != 0:
-		simulate(t, *simSeed)
-	case *simTime > 0:
-		first := uint64(time.Now().UnixNano())
-		for n, end := uint64(0), time.Now().Add(*simTime); time.Now().Before(end) && !t.Failed(); n++ {
-			simulate(t, first+n)
-		}
-	default:
-		for seed := range uint64(simSeeds) {
-			simulate(t, seed+1)
-		}
+	if *simSeed != 0 {
+		synctest.Test(t, func(t *testing.T) { newSimulation(t, *simSeed).run() })
+		return
 	}
+	next, last := uint64(1), uint64(simSeeds)
+	end := time.Now().Add(*simTime)
+	if *simTime > 0 {
+		next, last = uint64(time.Now().UnixNano()), math.MaxUint64
+	}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range max(2, runtime.GOMAXPROCS(0)/2) {
+		all.Go(func() {
+			for {
+				mu.Lock()
+				seed := next
+				next++
+				mu.Unlock()
+				if seed > last || *simTime > 0 && (time.Now().After(end) || t.Failed()) {
+					return
+				}
+				simulate(t, seed)
+			}
+		})
+	}
+	all.Wait()
 }
 
+// simulate runs a seed in a process of its own.
 func simulate(t *testing.T, seed uint64) {
-	t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-		began := time.Now()
-		synctest.Test(t, func(t *testing.T) { newSimulation(t, seed).run() })
-		t.Logf("took %s", time.Since(began).Round(time.Millisecond))
-	})
+	began := time.Now()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.v", fmt.Sprint("-test.timeout=", simLimit), fmt.Sprint("-sim.seed=", seed))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("seed %d: %v\n%s", seed, err, out)
+	}
+	t.Logf("seed %d took %s", seed, time.Since(began).Round(time.Millisecond))
 }
 
 // simulation is one fleet, what was sent to it and what befell it.
@@ -142,16 +147,10 @@ func (m *simulation) verify() {
 	}
 }
 
-// report prints the history of a simulation that went wrong.
+// report prints the history.
 func (m *simulation) report() {
-	if m.mu.wrong > 0 || *simSeed != 0 {
-		m.t.Logf("history of seed %d:\n%s", m.seed, strings.Join(m.mu.history, "\n"))
-	}
+	m.t.Logf("history of seed %d:\n%s", m.seed, strings.Join(m.mu.history, "\n"))
 	if m.mu.wrong > 0 {
-		buf := make([]byte, 1<<20)
-		if path := os.Getenv("SIM_STACKS"); path != "" {
-			_ = os.WriteFile(path, buf[:runtime.Stack(buf, true)], 0o600)
-		}
-		m.t.Errorf("%d things went wrong; to see it again: make sim SEED=%d", m.mu.wrong, m.seed)
+		m.t.Errorf("%d things went wrong; to try it again: make sim SEED=%d", m.mu.wrong, m.seed)
 	}
 }
