@@ -247,7 +247,7 @@ func (f *fleet) stop(n *simNode) {
 		return
 	}
 	p.cancel()
-	if err := <-p.done; err != nil {
+	if err := <-p.done; err != nil && !n.full.Load() { // What is written last may find no room.
 		f.fail("%s did not stop in order: %v", n.name, err)
 	}
 	f.net.Kill(n.name)
