@@ -13,16 +13,17 @@ LINT     := $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 PACKAGES ?= ./...
 FUZZTIME ?= 30s
 DIFFTIME ?= 1h
+SIMTIME  ?= 1h
 COUNT    ?= 10
 
 # Prometheus' own test scripts are single-threaded, and take minutes under the race detector.
 NORACE   := querier/queriertest
 
 .DEFAULT_GOAL := help
-.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench differential crash stress cover clean
+.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench differential sim sim-long crash stress cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed to build Barograph: https://go.dev/dl/ (or set GO=/path/to/go)" >&2; exit 1; }
@@ -74,6 +75,13 @@ bench: build ## measure beside Debian's prometheus and victoria-metrics
 
 differential: go ## compare random queries with promql for DIFFTIME (1h)
 	$(GO) test -tags invariants -timeout 0 -run 'Test(Split)?Differential' -v ./querier/ -differential.time=$(DIFFTIME)
+
+sim: go ## simulate a cluster under the faults of SEED, and print its history
+	@test -n "$(SEED)" || { echo 'say which: make sim SEED=1' >&2; exit 1; }
+	$(GO) test -race -tags invariants -count=1 -run '^TestSimulation$$' -v ./cmd/barograph/node/ -sim.seed=$(SEED)
+
+sim-long: go ## simulate clusters under faults of new seeds for SIMTIME (1h)
+	$(GO) test -race -tags invariants -timeout 0 -run '^TestSimulation$$' -v ./cmd/barograph/node/ -sim.time=$(SIMTIME)
 
 crash: go ## run the crash and kill tests COUNT (10) times, and once at every operation on the disk
 	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill|PowerLoss' $(PACKAGES)

@@ -32,8 +32,7 @@
 // # Limits
 //
 // Of each peer at most Options.MaxBytes are kept; beyond them the oldest segment is given up. When the
-// disk has little room left nothing is taken, which ErrFull says: the samples are lost to the peer,
-// and the stretch stays a gap.
+// disk has little room left nothing is taken, which ErrFull says: the write they are of has failed.
 //
 // A frame holds references of one generation for each index.
 //

@@ -146,8 +146,8 @@ func (o *Outbox) queue(peer placement.NodeID) *queue {
 	return q
 }
 
-// Put keeps a frame for the peer. When it returns without an error the frame is on disk; after one,
-// the peer's gap is known all the same.
+// Put keeps a frame for the peer. When it returns without an error the frame is on disk; after one
+// the frame may be lost, and whoever wrote it is not to be told that it is not.
 func (o *Outbox) Put(peer placement.NodeID, f *frame.Frame, labels Labels) error {
 	q := o.queue(peer)
 	err := o.room.check(o)
@@ -159,7 +159,6 @@ func (o *Outbox) Put(peer placement.NodeID, f *frame.Frame, labels Labels) error
 	}
 	if err != nil {
 		o.metrics.refused.Add(float64(f.Samples()))
-		q.lose(spanOf(f))
 		return fmt.Errorf("keep a frame for %s: %w", peer, err)
 	}
 	o.metrics.kept.Add(float64(f.Samples()))
@@ -195,6 +194,9 @@ func (o *Outbox) Waiting() []placement.NodeID {
 	}
 	return peers
 }
+
+// Keeps reports whether there is something to deliver to a peer.
+func (o *Outbox) Keeps(peer placement.NodeID) bool { return o.queue(peer).waiting() }
 
 func (o *Outbox) queues() []*queue {
 	o.mu.Lock()

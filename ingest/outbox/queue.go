@@ -165,15 +165,7 @@ func (q *queue) writeGapLocked(g gapRecord) error {
 	return nil
 }
 
-// lose notes that the peer lacks what nobody keeps.
-func (q *queue) lose(s span) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err := q.loseLocked(s); err != nil {
-		q.outbox.opts.Logger.Error("A gap could not be written down", "peer", q.peer, "err", err)
-	}
-}
-
+// loseLocked notes that the peer lacks what nobody keeps.
 func (q *queue) loseLocked(s span) error {
 	if s.empty() {
 		return nil

@@ -86,7 +86,6 @@ func TestConcurrentWrites(t *testing.T) {
 	})
 	wg.Wait()
 	late.Wait()
-	g.stop()
 	has := map[placement.NodeID]held{}
 	for _, n := range p.Nodes {
 		has[n.ID] = g.has(n.ID)

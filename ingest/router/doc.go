@@ -46,25 +46,26 @@
 //
 // Peers are handed their parts first, and the own node is called then, by the caller's goroutine,
 // without a copy: its answer is always waited for. A node that fails, be it the own one with a full
-// disk, is a replica that lacks a frame, and no more. The write is done when quorum says so; answers
-// after that are only accounted for. It fails with ingest.StoreUnavailable when there can't be enough
-// or when the context ends before.
+// disk, is a replica that lacks a frame, and no more. The write is done when quorum says so and
+// all others have answered, or have not within Options.Patience. It fails with ingest.StoreUnavailable
+// when there can't be enough or when the context ends before.
 //
 // A sample is rejected when every whole replica rejected it that had answered by then. A node that
 // says UnknownRef of a sample has not judged it, and lacks it: it has failed.
 //
-// A frame that was acknowledged and that a replica lacks is told to Options.Missed. What was not
-// acknowledged is not: the sender brings it again, and to keep it would push out what was
-// acknowledged. Append tells of those that are known to have failed when it returns; Run tells of those
-// that fail later.
+// A frame that a replica lacks, or has not answered in time, is told to Options.Missed, which keeps it
+// on disk, before the write is acknowledged. So whoever has the acknowledgement knows that each replica
+// has the frame or that somebody knows for good that it may lack it: a node may die at any moment, and
+// what only its memory knew would be a hole in a replica that nobody knows of. Where it can't be kept,
+// as on a node whose disk is full, the write fails: others can take it. What was not
+// acknowledged is not told: the sender brings it again, and to keep it would push out what was
+// acknowledged.
 //
 // # Who owns memory
 //
 // The caller's frame, and all views of it, are touched only until Append returns. The account of a
-// write (the dealt columns, the list of nodes) is held by Append, by each Sender that has not called
-// done and by each miss that has not been told, and used again when the last of them lets go. Before
-// Append returns it copies what outstanding nodes may still miss out of the caller's frame, if there is
-// a Missed to tell.
+// write (the dealt columns, the list of nodes) is held by Append and by each Sender that has not called
+// done, and used again when the last of them lets go.
 //
 // # Cost
 //

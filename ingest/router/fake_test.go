@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/histogram"
@@ -203,7 +204,6 @@ func (p *peer) has() held {
 // region is a Router on the first of some nodes, and what all of them hold.
 type region struct {
 	*Router
-	stop   func() // ends Run
 	own    *store
 	peers  map[placement.NodeID]*peer
 	missed struct {
@@ -239,14 +239,14 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 		g.peers[id(i)] = &peer{region: g, held: held{}}
 	}
 	o := Options{
-		Self: id(0), Local: g.own, Registerer: prometheus.NewPedanticRegistry(),
+		Self: id(0), Local: g.own, Patience: 10 * time.Millisecond, Registerer: prometheus.NewPedanticRegistry(),
 		Reach: func(n placement.NodeID) (Sender, bool) {
 			p := g.peers[n]
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return p, !p.gone
 		},
-		Missed: func(n placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) {
+		Missed: func(n placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error {
 			g.missed.Lock()
 			defer g.missed.Unlock()
 			g.missed.frames[n]++
@@ -257,6 +257,7 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 				panic("what a Sender set is in a missed frame")
 			}
 			g.missed.held[n].put(f, func(r series.Ref) string { return string(labels(r)) }, nil)
+			return nil
 		},
 	}
 	if change != nil {
@@ -268,14 +269,6 @@ func newRegion(t testing.TB, p *placement.Placement, change func(*Options)) *reg
 	if p != nil {
 		g.SetPlacement(p)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- g.Run(ctx) }()
-	g.stop = sync.OnceFunc(func() {
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	t.Cleanup(g.stop)
 	return g
 }
 

@@ -12,6 +12,7 @@ type metrics struct {
 
 	done       prometheus.Counter
 	impossible prometheus.Counter
+	unkept     prometheus.Counter
 	canceled   prometheus.Counter
 	wait       prometheus.Histogram
 	missed     prometheus.Counter
@@ -42,7 +43,7 @@ func newMetrics(reg prometheus.Registerer, t *table) *metrics {
 	}
 	writes := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "barograph_router_writes_total",
-		Help: "Writes by what became of them: done, impossible (too few replicas could take them) or canceled (the request ended before).",
+		Help: "Writes by what became of them: done, impossible (too few replicas could take them), unkept (nothing could be kept for a replica that may lack them) or canceled (the request ended before).",
 	}, []string{"outcome"})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "barograph_router_series",
@@ -50,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, t *table) *metrics {
 	}, func() float64 { return float64(t.len()) })
 	return &metrics{
 		local: of("local"), remote: of("remote"),
-		done: writes.WithLabelValues("done"), impossible: writes.WithLabelValues("impossible"), canceled: writes.WithLabelValues("canceled"),
+		done: writes.WithLabelValues("done"), impossible: writes.WithLabelValues("impossible"), unkept: writes.WithLabelValues("unkept"), canceled: writes.WithLabelValues("canceled"),
 		wait: f.NewHistogram(prometheus.HistogramOpts{
 			Name:    "barograph_router_quorum_wait_seconds",
 			Help:    "How long writes waited for other nodes once the own one had answered.",

@@ -21,7 +21,7 @@ type Sender interface {
 	//
 	// An error says that f was not taken. Else done is called exactly once, from any goroutine, also
 	// before Send returns: with what the node refused, which the callee keeps, or with an error if
-	// it is not known to have f. done does not block while Router.Run keeps up.
+	// it is not known to have f. done does not block.
 	Send(f *frame.Frame, done func([]frame.Rejected, error)) error
 }
 
@@ -34,9 +34,13 @@ type Options struct {
 	// Reach returns how another node gets frames, false if it can't be reached at all.
 	Reach func(placement.NodeID) (Sender, bool)
 	// Missed is told of each frame that was acknowledged by others and that the node, which may be this
-	// one, lacks. f is the caller's again when it returns. It is called by Append, which waits for it, or
-	// by Run. nil is told nothing; missed frames are counted all the same.
-	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels)
+	// one, lacks or may lack. f is the caller's again when it returns, and only then Append says that
+	// the write is done; an error is the write's. nil is told nothing; missed frames are counted all
+	// the same.
+	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error
+	// Patience is how long a write that enough replicas have waits for the others, before they are told
+	// to Missed; default 1 s.
+	Patience time.Duration
 	// Idle is how long a series must have been unused to be forgotten; default 1 h, as the cache of
 	// raw labels above. It may take a quarter more. It is counted in whole minutes.
 	Idle time.Duration
@@ -52,6 +56,9 @@ const maxSeries = 1 << 28
 
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {
+	if o.Patience == 0 {
+		o.Patience = time.Second
+	}
 	if o.Idle == 0 {
 		o.Idle = time.Hour
 	}
@@ -69,6 +76,8 @@ func (o *Options) Validate() error {
 		return errors.New("router without a local store")
 	case o.Reach == nil:
 		return errors.New("router without a way to reach other nodes")
+	case o.Patience < 0:
+		return fmt.Errorf("patience %s is negative", o.Patience)
 	case o.Idle < time.Minute:
 		return fmt.Errorf("idle time %s is below a minute", o.Idle)
 	case o.MaxSeries < 0 || o.MaxSeries > maxSeries:

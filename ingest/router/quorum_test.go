@@ -86,7 +86,6 @@ func TestOneReplicaFails(t *testing.T) {
 				_, err := g.write(t, f)
 				require.NoError(t, err)
 				wg.Wait()
-				g.stop()
 				for i := range nodes {
 					if i == 1 {
 						require.Empty(t, g.has(id(i)))
@@ -174,7 +173,8 @@ func TestFillingNeverCounts(t *testing.T) {
 	require.Equal(t, []string{"b"}, failedNodes(t, err))
 }
 
-// Append answers as soon as enough have, and a failure after that is told with what was in the frame.
+// Append does not wait for long for those that are late, and tells of what they may lack before it
+// returns, and never again.
 func TestLateAnswers(t *testing.T) {
 	for _, nodes := range []int{3, 5} {
 		for _, fails := range []bool{false, true} {
@@ -192,56 +192,40 @@ func TestLateAnswers(t *testing.T) {
 				want := wantOf(g, p, f)
 				_, err := g.write(t, f)
 				require.NoError(t, err)
+				require.Equal(t, want[id(1)], g.missed.held[id(1)])
 				// Others use the memory that is free meanwhile.
 				for n := range 10 {
 					_, err := g.write(t, floats(int64(1000+n), refs...))
 					require.NoError(t, err)
 				}
-				require.Empty(t, g.missed.frames)
+				require.Equal(t, 11, g.missed.frames[id(1)])
 				first := late.answers[0]
 				late.answers = late.answers[1:]
 				first()
-				g.stop() // What comes after it is told nevertheless.
-				if fails {
-					require.Equal(t, want[id(1)], g.missed.held[id(1)])
-				} else {
+				if !fails {
 					require.Equal(t, want[id(1)], g.has(id(1)))
 				}
 				late.give()
-				require.Equal(t, fails, len(g.missed.frames) > 0)
-				if fails {
-					require.Equal(t, 11, g.missed.frames[id(1)])
-				}
+				require.Equal(t, 11, g.missed.frames[id(1)])
 			})
 		}
 	}
 }
 
-// Whoever reads a peer's answers does not wait for the disk of an outbox, and no miss is lost however
-// many wait for it.
-func TestLateMissesDoNotBlock(t *testing.T) {
-	const writes = 100
-	gate := make(chan struct{})
-	missed := make(chan placement.NodeID, writes)
+// A write of which a replica may lack samples that nobody keeps for it is not acknowledged.
+func TestMissedCannotBeKept(t *testing.T) {
 	g := newRegion(t, found(t, 3, 3, 1), func(o *Options) {
-		o.Missed = func(n placement.NodeID, _ *frame.Frame, _ func(series.Ref) series.Labels) {
-			<-gate
-			missed <- n
-		}
+		o.Missed = func(placement.NodeID, *frame.Frame, func(series.Ref) series.Labels) error { return errFake }
 	})
-	late := hold(g.peers[id(1)])
-	g.peers[id(1)].set(func(p *peer) { p.err = errFake })
 	refs := g.refs(t, sets(10)...)
-	for n := range writes {
-		_, err := g.write(t, floats(int64(n), refs...))
-		require.NoError(t, err)
-	}
-	late.give()
-	require.Empty(t, missed)
-	close(gate)
-	g.stop()
-	require.Len(t, missed, writes)
-	require.Equal(t, float64(writes), testutil.ToFloat64(g.metrics.missed))
+	_, err := g.write(t, floats(1, refs...))
+	require.NoError(t, err)
+	g.peers[id(1)].set(func(p *peer) { p.gone = true })
+	_, err = g.write(t, floats(2, refs...))
+	require.ErrorIs(t, err, errFake)
+	require.Equal(t, ingest.StoreUnavailable, ingest.AsError(err).Reason)
+	require.Equal(t, 1.0, testutil.ToFloat64(g.metrics.done))
+	require.Equal(t, 1.0, testutil.ToFloat64(g.metrics.unkept))
 }
 
 func TestNobodyToTellOfMisses(t *testing.T) {

@@ -22,7 +22,6 @@ type Router struct {
 	table   *table
 	metrics *metrics
 	writes  sync.Pool // of *write
-	late    late
 
 	routes  atomic.Pointer[routes]
 	placing sync.Mutex // held while routes are replaced
@@ -35,7 +34,6 @@ func New(opts Options) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{opts: opts, table: newTable(opts.MaxSeries, uint32(opts.Idle/grain))}
-	r.late.queue = make(chan *target, lateFrames)
 	r.metrics = newMetrics(opts.Registerer, r.table)
 	r.writes.New = func() any { return newWrite(r) }
 	return r, nil

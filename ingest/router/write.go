@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,8 @@ type write struct {
 	frame   *frame.Frame // the caller's
 	epoch   uint32       // the current one
 	holders atomic.Int32
-	wake    chan struct{} // told once when it is no longer pending
+	wake    chan struct{} // told when it is no longer pending, and of answers after that
+	patient *time.Timer   // made when it is first waited for
 
 	deal    deal
 	own     own
@@ -31,11 +33,10 @@ type write struct {
 	mu struct {
 		sync.Mutex
 		state quorum.State // Begun and used before anyone else has the write.
+		left  int          // targets that have not answered
 		// closed says that Append has seen all that it will. What it saw of targets does not change
-		// any more. missed says that those who fail from then on are to be told of: if there is someone to
-		// tell, the frames of those who have not answered are no views of the caller's then.
+		// any more.
 		closed bool
-		missed bool
 	}
 }
 
@@ -62,7 +63,7 @@ func newWrite(r *Router) *write { return &write{router: r, wake: make(chan struc
 func (w *write) begin(routes *routes, f *frame.Frame, now uint32) {
 	w.routes, w.frame, w.epoch = routes, f, now
 	w.holders.Store(1)
-	w.mu.closed, w.mu.missed = false, false
+	w.mu.closed = false
 	w.mu.state.Begin(routes.table)
 	if n := len(routes.table.Placement().Nodes); len(w.byNode) < n {
 		w.byNode = make([]*target, n)
@@ -81,11 +82,8 @@ func (w *write) target(node uint16) *target {
 	} else {
 		t = &target{write: w}
 		t.done = func(rejected []frame.Rejected, err error) {
-			if !t.write.answer(t, rejected, err) {
-				t.write.release()
-			} else if r := t.write.router; r.opts.Missed == nil || !r.late.put(t) {
-				r.tellLate(t)
-			}
+			t.write.answer(t, rejected, err)
+			t.write.release()
 		}
 	}
 	t.node = node
@@ -96,6 +94,7 @@ func (w *write) target(node uint16) *target {
 // send hands the other nodes their parts.
 func (w *write) send() {
 	nodes := w.routes.table.Placement().Nodes
+	w.mu.left = len(w.targets)
 	for _, t := range w.targets {
 		if int(t.node) == w.routes.self {
 			continue
@@ -128,9 +127,8 @@ func (w *write) sendOwn(ctx context.Context) {
 // unknown tells a sample that a node lacks from one that it judged.
 func unknown(r frame.Rejected) bool { return r.Reason == frame.UnknownRef }
 
-// answer takes what a node says. It reports whether there is a miss to be told, with no Append there
-// any more to do it.
-func (w *write) answer(t *target, rejected []frame.Rejected, err error) (missed bool) {
+// answer takes what a node says.
+func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
 	m := &w.router.metrics.remote
 	if int(t.node) == w.routes.self {
 		m = &w.router.metrics.local
@@ -144,8 +142,9 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) (missed 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.closed {
-		return err != nil && w.mu.missed
+		return
 	}
+	w.mu.left--
 	t.answered, t.rejected, t.err = true, rejected, err
 	answer := w.mu.state.Ack
 	if err != nil {
@@ -157,23 +156,39 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) (missed 
 		default: // It has been told.
 		}
 	}
-	return false
 }
 
-// wait returns when the outcome is known or ctx ends.
+// wait returns when all nodes have answered, or the outcome is known and those that have not are not
+// worth waiting for, or when ctx ends.
 func (w *write) wait(ctx context.Context) {
-	w.mu.Lock()
-	outcome := w.mu.state.Outcome()
-	w.mu.Unlock()
-	if outcome != quorum.Pending {
+	if w.over(false) {
 		return
 	}
-	began := time.Now()
-	select {
-	case <-w.wake:
-	case <-ctx.Done():
+	began, patience := time.Now(), w.router.opts.Patience
+	if w.patient == nil {
+		w.patient = time.NewTimer(patience)
+	} else {
+		w.patient.Reset(patience)
+	}
+	defer w.patient.Stop()
+	for late := false; !w.over(late); {
+		select {
+		case <-w.wake:
+		case <-w.patient.C:
+			late = true
+		case <-ctx.Done():
+			return
+		}
 	}
 	w.router.metrics.wait.Observe(time.Since(began).Seconds())
+}
+
+// over reports whether there is nothing more to wait for.
+func (w *write) over(late bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	outcome := w.mu.state.Outcome()
+	return outcome == quorum.Impossible || w.mu.left == 0 || late && outcome == quorum.Done
 }
 
 // finish closes the account and says what came of the write. The caller's frame is not looked at after it.
@@ -182,12 +197,15 @@ func (w *write) finish(ctx context.Context) ([]frame.Rejected, error) {
 	if outcome != quorum.Done {
 		return nil, w.refuse(ctx, outcome)
 	}
-	w.router.metrics.done.Inc()
 	for _, t := range w.targets {
-		if t.answered && t.err != nil {
-			w.router.missed(w, t)
+		if !t.answered || t.err != nil {
+			if err := w.router.missed(w, t); err != nil {
+				w.router.metrics.unkept.Inc()
+				return nil, &ingest.Error{Reason: ingest.StoreUnavailable, Err: fmt.Errorf("%s may lack samples: %w", w.routes.table.Name(t.node), err)}
+			}
 		}
 	}
+	w.router.metrics.done.Inc()
 	return w.rejected(), nil
 }
 
@@ -196,10 +214,7 @@ func (w *write) close() quorum.Outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	outcome := w.mu.state.Outcome()
-	w.mu.closed, w.mu.missed = true, outcome == quorum.Done
-	if w.mu.missed && w.router.opts.Missed != nil {
-		w.detach()
-	}
+	w.mu.closed = true
 	return outcome
 }
 
@@ -221,14 +236,15 @@ func (w *write) refuse(ctx context.Context, outcome quorum.Outcome) error {
 	return &ingest.Error{Reason: ingest.StoreUnavailable, Err: e}
 }
 
-// missed tells of a frame that was acknowledged and that a node lacks.
-func (r *Router) missed(w *write, t *target) {
+// missed tells of a frame that is going to be acknowledged and that a node lacks, or may lack.
+func (r *Router) missed(w *write, t *target) error {
 	r.metrics.missed.Inc()
-	if r.opts.Missed != nil {
-		f := &t.frame
-		f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
-		r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.Labels)
+	if r.opts.Missed == nil {
+		return nil
 	}
+	f := &t.frame
+	f.Sender, f.Seq, f.Series = 0, 0, nil // A Sender may have set them.
+	return r.opts.Missed(w.routes.table.Placement().Nodes[t.node].ID, f, r.Labels)
 }
 
 // release lets go of the write.

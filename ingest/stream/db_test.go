@@ -60,7 +60,7 @@ func openStreamed(t *testing.T, fs vfs.FS, generation uint32) *streamed {
 	r, err := NewReceiver(db, ReceiverOptions{})
 	require.NoError(t, err)
 	s.set(r)
-	s.sender = senders.New("peer", s.open)
+	s.sender = senders.New("peer", s.open, func() bool { return false })
 	ctx, cancel := context.WithCancel(context.Background())
 	dbCtx, stopDB := context.WithCancel(context.Background())
 	var group sync.WaitGroup

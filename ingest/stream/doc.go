@@ -18,7 +18,8 @@
 // Each frame that is taken is done exactly once: answered by the peer, or failed. Frames fail when the
 // peer can't be reached at the first attempt after a stream broke, when no answer came within
 // Options.Timeout, and when the Sender ends. A Send is refused at once, and its frame never done, while
-// the peer is down or too much is pending. Refused and failed frames are counted, and the peer is told the
+// the peer is down, too much is pending, or a frame has been for a second: a peer that is slow should keep
+// only those waiting who do so already. Refused and failed frames are counted, and the peer is told the
 // count: it has missed them, unless it has them after all.
 //
 // Frames have numbers, from 1 on for each Sender, whose id is random. A frame too large for one message
@@ -55,8 +56,8 @@
 //	hello      = kind 1 | version u8 (1) | sender u64            first, from the sender
 //	welcome    = kind 2 | version u8 (1) | uvarint references    first, from the receiver: how many
 //	             indexes it has room for
-//	frames     = kind 3 | uvarint missed | n × (uvarint seq | uvarint length | frame)
-//	             n is 0 in a beat; a frame is one of a log (package frame) of its own for each stream;
+//	frames     = kind 3 | uvarint missed × 2 + behind | n × (uvarint seq | uvarint length | frame)
+//	             behind is 1 while frames for the peer are kept elsewhere (Heard.Behind); n is 0 in a beat; a frame is one of a log (package frame) of its own for each stream;
 //	             seq is 0 for one with definitions only, which is not answered
 //	acks       = kind 4 | n × ack                    n is 0 in a beat
 //	ack        = uvarint seq | 0                     taken

@@ -10,6 +10,8 @@ var (
 	ErrDown = errors.New("peer can't be reached")
 	// ErrFull refuses a frame because too much is pending at this peer.
 	ErrFull = errors.New("too much is pending at the peer")
+	// ErrSlow refuses a frame because others wait for the peer for too long.
+	ErrSlow = errors.New("peer is slow to answer")
 	// ErrTimeout fails a frame that the peer did not answer in time. It may have it.
 	ErrTimeout = errors.New("peer did not answer in time")
 	// ErrTooLarge fails a frame of which a part is too large for a message, or an index for a stream.

@@ -20,10 +20,10 @@ func FuzzReceiver(f *testing.F) {
 	defs := []frame.SeriesDef{{Ref: row(0, 1, 1).Refs[0], Labels: labelsOf(row(0, 1, 1).Refs[0])}}
 	one := row(0, 3, 1)
 	one.Series = defs
-	_ = e.Encode(one, func(b []byte) error { first = appendFrame(appendFrames(nil, 0), 1, b); return nil })
+	_ = e.Encode(one, func(b []byte) error { first = appendFrame(appendFrames(nil, tidings{missed: 0}), 1, b); return nil })
 	clock := int64(1)
 	_ = e.Encode(randomFrame(newRand(1), 20, &clock), func(b []byte) error {
-		second = appendFrame(appendFrames(nil, 1), 2, b)
+		second = appendFrame(appendFrames(nil, tidings{missed: 1}), 2, b)
 		return nil
 	})
 	f.Add(unseal(appendHello(nil, 1)), first, second)
@@ -79,7 +79,7 @@ func FuzzSender(f *testing.F) {
 		}
 		senders, err := NewSenders(Options{Labels: labelsOf})
 		require.NoError(t, err)
-		s := senders.New("peer", nil)
+		s := senders.New("peer", nil, func() bool { return false })
 		s.queue.setState(up)
 		o := newOutgoing(s, nil, 100)
 		done := map[int]int{}

@@ -88,11 +88,11 @@ func (in *incoming) receive(ctx context.Context) error {
 			return fmt.Errorf("receive: %w", err)
 		}
 		in.metrics.bytes.Add(float64(len(msg)))
-		var missed uint64
-		if frames, missed, err = readFrames(frames[:0], msg); err != nil {
+		var t tidings
+		if frames, t, err = readFrames(frames[:0], msg); err != nil {
 			return err
 		}
-		in.heard(in.from, missed, time.Now())
+		in.heard(in.from, t, time.Now())
 		for _, f := range frames {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -115,8 +115,18 @@ type numbered struct {
 	body []byte
 }
 
-func appendFrames(dst []byte, missed uint64) []byte {
-	return binary.AppendUvarint(append(dst, kindFrames), missed)
+// tidings are what each message of frames says besides.
+type tidings struct {
+	missed uint64 // less than 1<<63
+	behind bool
+}
+
+func appendFrames(dst []byte, t tidings) []byte {
+	n := t.missed << 1
+	if t.behind {
+		n |= 1
+	}
+	return binary.AppendUvarint(append(dst, kindFrames), n)
 }
 
 func appendFrame(dst []byte, seq uint64, body []byte) []byte {
@@ -126,20 +136,21 @@ func appendFrame(dst []byte, seq uint64, body []byte) []byte {
 }
 
 // readFrames appends the frames of a message to dst; they are views of it.
-func readFrames(dst []numbered, msg []byte) (frames []numbered, missed uint64, err error) {
+func readFrames(dst []numbered, msg []byte) (frames []numbered, t tidings, err error) {
 	b, err := open(msg, kindFrames)
 	if err != nil {
-		return dst, 0, err
+		return dst, t, err
 	}
 	c := cutter{b: b}
-	missed = c.uvarint()
+	n := c.uvarint()
+	t = tidings{missed: n >> 1, behind: n&1 == 1}
 	for len(c.b) > 0 {
 		dst = append(dst, numbered{seq: c.uvarint(), body: c.bytes()})
 	}
 	if c.failed {
-		return dst, 0, damaged("frames are cut short")
+		return dst, t, damaged("frames are cut short")
 	}
-	return dst, missed, nil
+	return dst, t, nil
 }
 
 // An ack answers a frame.

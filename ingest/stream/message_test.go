@@ -22,7 +22,7 @@ var goldenAcks = []ack{
 
 // goldenMessages are one of each kind.
 func goldenMessages() [][]byte {
-	frames := appendFrame(appendFrames(nil, 3), 7, frame.AppendEncode(nil, row(0, 2, 1)))
+	frames := appendFrame(appendFrames(nil, tidings{missed: 3, behind: true}), 7, frame.AppendEncode(nil, row(0, 2, 1)))
 	frames = appendFrame(frames, 300, frame.AppendEncode(nil, row(5, 1, 2)))
 	acks := []byte{kindAcks}
 	for i := range goldenAcks {
@@ -30,7 +30,7 @@ func goldenMessages() [][]byte {
 	}
 	return [][]byte{
 		appendHello(nil, 0x0102030405060708), appendWelcome(nil, 1<<24),
-		seal(frames), seal(appendFrames(nil, 3)), seal(acks), seal([]byte{kindAcks}),
+		seal(frames), seal(appendFrames(nil, tidings{missed: 3})), seal(acks), seal([]byte{kindAcks}),
 	}
 }
 
@@ -57,9 +57,9 @@ func TestMessages(t *testing.T) {
 	refs, err := readWelcome(m[1])
 	require.NoError(t, err)
 	require.EqualValues(t, 1<<24, refs)
-	frames, missed, err := readFrames(nil, m[2])
+	frames, said, err := readFrames(nil, m[2])
 	require.NoError(t, err)
-	require.EqualValues(t, 3, missed)
+	require.Equal(t, tidings{missed: 3, behind: true}, said)
 	require.Len(t, frames, 2)
 	require.EqualValues(t, 300, frames[1].seq)
 	require.Equal(t, frame.AppendEncode(nil, row(5, 1, 2)), frames[1].body)

@@ -24,6 +24,7 @@ const (
 	resultRefused = "refused"     // by the peer
 	resultFull    = "queue_full"  // at once
 	resultDown    = "down"        // at once, or with the stream
+	resultSlow    = "slow"        // at once: others wait for too long
 	resultTimeout = "timeout"     // without an answer
 	resultLarge   = "too_large"   //
 	resultTries   = "tries"       // it came back too often
@@ -31,7 +32,7 @@ const (
 )
 
 var results = []string{
-	resultTaken, resultRefused, resultFull, resultDown, resultTimeout, resultLarge, resultTries, resultClosed,
+	resultTaken, resultRefused, resultFull, resultDown, resultSlow, resultTimeout, resultLarge, resultTries, resultClosed,
 }
 
 func newSenderMetrics(reg prometheus.Registerer) *senderMetrics {

@@ -27,6 +27,7 @@ type outgoing struct {
 	conn    OutConn
 	queue   *queue
 	labels  Labels
+	behind  func() bool
 	metrics *peerMetrics
 
 	known   table[uint32] // generation by index
@@ -42,7 +43,7 @@ type outgoing struct {
 
 func newOutgoing(s *Sender, conn OutConn, refs uint32) *outgoing {
 	return &outgoing{
-		conn: conn, queue: s.queue, labels: s.opts.Labels, metrics: s.metrics,
+		conn: conn, queue: s.queue, labels: s.opts.Labels, behind: s.behind, metrics: s.metrics,
 		known: table[uint32]{limit: refs}, encoder: frame.NewEncoder(), begin: time.Now(),
 	}
 }
@@ -100,7 +101,7 @@ func (o *outgoing) batch() (sent bool, err error) {
 // begun begins a message where none is.
 func (o *outgoing) begun() {
 	if len(o.msg) == 0 {
-		o.msg = appendFrames(o.msg, o.queue.missed())
+		o.msg = appendFrames(o.msg, tidings{missed: o.queue.missed(), behind: o.behind()})
 	}
 }
 

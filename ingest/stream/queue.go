@@ -13,12 +13,16 @@ import (
 // maxTries bounds how often a frame is sent: it may come back, or be what breaks the streams.
 const maxTries = 4
 
+// slowAfter is how long a frame is unanswered before others are refused: who hands them in waits for
+// the answer for a while, and one who has waited for so long is enough.
+const slowAfter = time.Second
+
 // state says what becomes of a frame that is handed in.
 type state uint8
 
 const (
 	down    state = iota // refused
-	opening              // taken: a stream has just broken, and the first attempt is under way
+	opening              // taken: there was no stream yet, or it has just broken, and the first attempt is under way
 	up                   // taken and sent
 	ended                // refused for good
 )
@@ -35,6 +39,7 @@ type queue struct {
 		sync.Mutex
 		state   state
 		seq     uint64 // the last one given
+		oldest  uint64 // None before it is in items.
 		missed  uint64 // frames that the peer may lack
 		bytes   int
 		items   map[uint64]*item
@@ -48,6 +53,7 @@ func newQueue(o *Options, m *peerMetrics) *queue {
 		metrics: m, wake: make(chan struct{}, 1),
 	}
 	q.mu.items = make(map[uint64]*item)
+	q.mu.state = opening
 	return q
 }
 
@@ -66,6 +72,8 @@ func (q *queue) admitLocked(parts, bytes int) (err error) {
 		err = ErrDown
 	case len(q.mu.items) == 0: // One frame always has room.
 		return nil
+	case q.slowLocked(time.Now()):
+		err = ErrSlow
 	case len(q.mu.items)+parts > q.maxFrames || q.mu.bytes+bytes > q.maxBytes:
 		err = ErrFull
 	}
@@ -74,6 +82,16 @@ func (q *queue) admitLocked(parts, bytes int) (err error) {
 		q.metrics.frames[result(err)].Inc()
 	}
 	return err
+}
+
+// slowLocked reports whether the peer has left a frame unanswered for too long to be waited for.
+func (q *queue) slowLocked(now time.Time) bool {
+	for ; q.mu.oldest <= q.mu.seq; q.mu.oldest++ {
+		if it := q.mu.items[q.mu.oldest]; it != nil {
+			return now.Sub(it.due.Add(-q.timeout)) > slowAfter
+		}
+	}
+	return false
 }
 
 // put takes the parts of a frame.
@@ -321,6 +339,8 @@ func result(err error) string {
 		return resultFull
 	case errors.Is(err, ErrDown):
 		return resultDown
+	case errors.Is(err, ErrSlow):
+		return resultSlow
 	case errors.Is(err, ErrTimeout):
 		return resultTimeout
 	case errors.Is(err, ErrTooLarge):

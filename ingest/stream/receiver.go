@@ -48,6 +48,7 @@ type sender struct {
 	heard    time.Time
 	answered uint64
 	missed   uint64
+	behind   bool
 	streams  int
 }
 
@@ -64,6 +65,9 @@ type Heard struct {
 	// Missed is how many frames the sender did not bring here, as it said when it was last heard. It
 	// may be too many: the answer to a frame may have been lost.
 	Missed uint64
+	// Behind says that there are frames for this node which the sender's keeps elsewhere until they are
+	// brought, or that it has not said yet that there are none.
+	Behind bool
 	// Streams is the number of its streams that are open.
 	Streams int
 }
@@ -114,7 +118,7 @@ func (r *Receiver) Senders() []Heard {
 	for _, s := range r.mu.senders {
 		list = append(list, Heard{
 			Node: s.key.node, ID: s.key.id, At: s.heard,
-			Answered: s.answered, Missed: s.missed, Streams: s.streams,
+			Answered: s.answered, Missed: s.missed, Behind: s.behind, Streams: s.streams,
 		})
 	}
 	slices.SortFunc(list, func(a, b Heard) int { return cmp.Or(a.Node.Compare(b.Node), cmp.Compare(a.ID, b.ID)) })
@@ -145,7 +149,9 @@ func (r *Receiver) enter(key senderKey, now time.Time) (*sender, error) {
 		s = &sender{key: key}
 		r.mu.senders[key] = s
 	}
-	s.streams++
+	if s.streams++; s.streams == 1 {
+		s.behind = true
+	}
 	s.heard = now
 	r.mu.streams[key.node]++
 	r.metrics.streams.Inc()
@@ -185,10 +191,10 @@ func (r *Receiver) leave(s *sender, inOrder bool) {
 }
 
 // heard notes a message. The count of an old stream may come after that of a new one.
-func (r *Receiver) heard(s *sender, missed uint64, now time.Time) {
+func (r *Receiver) heard(s *sender, t tidings, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.heard, s.missed = now, max(s.missed, missed)
+	s.heard, s.missed, s.behind = now, max(s.missed, t.missed), t.behind
 }
 
 func (r *Receiver) answered(s *sender, seq uint64) {

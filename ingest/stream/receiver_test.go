@@ -175,7 +175,7 @@ func TestUnreadAnswers(t *testing.T) {
 		go func() {
 			n := 0
 			for ; n < 10_000; n++ {
-				if peer.Send(seal(appendFrame(appendFrames(nil, 0), uint64(n+1), body))) != nil {
+				if peer.Send(seal(appendFrame(appendFrames(nil, tidings{missed: 0}), uint64(n+1), body))) != nil {
 					break
 				}
 			}
@@ -200,7 +200,7 @@ func TestEndInOrder(t *testing.T) {
 		go func() { ended <- r.Serve(t.Context(), testNode, end{p, 1}) }()
 		peer := end{p, 0}
 		require.NoError(t, peer.Send(appendHello(nil, 1)))
-		require.NoError(t, peer.Send(seal(appendFrame(appendFrames(nil, 0), 1, frame.AppendEncode(nil, row(0, 3, 1))))))
+		require.NoError(t, peer.Send(seal(appendFrame(appendFrames(nil, tidings{missed: 0}), 1, frame.AppendEncode(nil, row(0, 3, 1))))))
 		require.NoError(t, peer.CloseSend())
 		synctest.Wait()
 		close(gate)

@@ -46,10 +46,12 @@ func NewSenders(opts Options) (*Senders, error) {
 	return &Senders{opts: opts, metrics: newSenderMetrics(opts.Registerer)}, nil
 }
 
-// New returns the sender for a peer, of which there may be one at a time. Until Run runs it is down.
-func (s *Senders) New(peer string, open Open) *Sender {
+// New returns the sender for a peer, of which there may be one at a time. Run is to follow: what is
+// handed in before waits for its first stream. behind says whether frames for the peer are kept
+// elsewhere, of which the peer is told with whatever is sent to it.
+func (s *Senders) New(peer string, open Open, behind func() bool) *Sender {
 	m := s.metrics.peer(peer)
-	return &Sender{opts: &s.opts, peer: peer, open: open, metrics: m, queue: newQueue(&s.opts, m)}
+	return &Sender{opts: &s.opts, peer: peer, open: open, behind: behind, metrics: m, queue: newQueue(&s.opts, m)}
 }
 
 // Sender sends frames to one peer. Its methods may be called concurrently, Run once.
@@ -57,6 +59,7 @@ type Sender struct {
 	opts    *Options
 	peer    string
 	open    Open
+	behind  func() bool
 	metrics *peerMetrics
 	queue   *queue
 }

@@ -337,6 +337,62 @@ func TestDown(t *testing.T) {
 	})
 }
 
+// What is handed in before the first stream is open is sent over it.
+func TestFirstStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, Options{}, ReceiverOptions{}, newFakeStore(false), nil)
+		h.stop()
+		senders, err := NewSenders(Options{Labels: labelsOf})
+		require.NoError(t, err)
+		h.sender = senders.New("peer", h.open, func() bool { return false })
+		o := newOutcome()
+		require.NoError(t, h.sender.Send(row(0, 5, 1), o.done))
+		defer h.run()()
+		require.NoError(t, o.wait())
+	})
+}
+
+// A peer that leaves a frame unanswered is given no more of them after a while, until it answers.
+func TestSlowPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore(false)
+		block := make(chan struct{})
+		store.append = func(context.Context, *frame.Frame) error { <-block; return nil }
+		h := started(t, Options{}, ReceiverOptions{}, store, nil)
+		first, second := newOutcome(), newOutcome()
+		require.NoError(t, h.sender.Send(row(0, 5, 1), first.done))
+		time.Sleep(slowAfter)
+		require.NoError(t, h.sender.Send(row(0, 5, 2), second.done))
+		time.Sleep(time.Millisecond)
+		require.ErrorIs(t, h.sender.Send(row(0, 5, 3), nil), ErrSlow)
+		close(block)
+		require.NoError(t, first.wait())
+		require.NoError(t, second.wait())
+		_, err := h.once(t, row(0, 5, 3))
+		require.NoError(t, err)
+	})
+}
+
+// A receiver knows whether something is kept for it elsewhere, and until it does believes so.
+func TestBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, Options{}, ReceiverOptions{}, newFakeStore(false), nil)
+		h.stop()
+		senders, err := NewSenders(Options{Labels: labelsOf})
+		require.NoError(t, err)
+		var behind atomic.Bool
+		h.sender = senders.New("peer", h.open, behind.Load)
+		defer h.run()()
+		synctest.Wait()
+		require.True(t, h.receiver.Senders()[0].Behind, "nothing was said yet")
+		for _, is := range []bool{false, true, false} {
+			behind.Store(is)
+			time.Sleep(2 * beatEvery)
+			require.Equal(t, is, h.receiver.Senders()[0].Behind)
+		}
+	})
+}
+
 // A peer that takes a stream and then says nothing is as good as one that can't be reached.
 func TestNoWelcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -400,7 +456,7 @@ func TestRestartOfSender(t *testing.T) {
 		shifted := func(ref series.Ref) series.Labels { return labelsOf(ref + 100) }
 		senders, err := NewSenders(Options{ID: 2, Labels: shifted})
 		require.NoError(t, err)
-		h.sender = senders.New("peer", h.open)
+		h.sender = senders.New("peer", h.open, func() bool { return false })
 		stop := h.run()
 		defer stop()
 		synctest.Wait()

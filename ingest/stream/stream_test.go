@@ -49,7 +49,7 @@ func start(t testing.TB, o Options, ro ReceiverOptions, store *fakeStore, fault 
 	h.receiver, err = NewReceiver(store, ro)
 	require.NoError(t, err)
 	h.set(h.receiver)
-	h.sender = senders.New("peer", h.open)
+	h.sender = senders.New("peer", h.open, func() bool { return false })
 	h.stop = h.run()
 	t.Cleanup(h.stop)
 	return h

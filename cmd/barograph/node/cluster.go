@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/common/version"
 
 	"github.com/barograph-db/barograph/cluster"
@@ -47,6 +47,7 @@ type region struct {
 	senders  *stream.Senders
 	receiver *stream.Receiver
 	mover    *move.Mover
+	doubts   doubts
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -58,7 +59,7 @@ type region struct {
 
 // openRegion prepares the node's part in its cluster; it starts nothing.
 func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
-	id, err := cluster.Identity(vfs.Default, n.cfg.Storage.Path)
+	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +70,14 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		Name: c.Name, Node: placement.Node{ID: id, Name: n.cfg.Name, Zone: c.Zone, Weight: c.Weight},
 		Region: c.Region, Software: version.Version, Join: c.Join, BootstrapExpect: c.BootstrapExpect,
 		GossipAddress: c.GossipAddress, RPCAddress: c.RPCAddress, AdvertiseHost: c.AdvertiseHost,
-		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs}, Dir: n.cfg.Storage.Path,
+		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs},
+		Dir: n.cfg.Storage.Path, FS: n.cfg.disk, Network: n.cfg.network,
 		Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)
 	}
 	if r.outbox, err = outbox.Open(outbox.Options{
-		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), Logger: n.logger, Registerer: n.registry,
+		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, err
 	}
@@ -131,12 +133,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 			}
 		})
 	}
-	// The router hears last of what the senders could not bring.
-	routing, stopRouting := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRouting()
 	run(ctx, r.cluster.Run)
-	routed := make(chan error, 1)
-	go func() { routed <- r.router.Run(routing) }()
 	run(ctx, r.follow)
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
@@ -145,8 +142,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	}
 	parts.Wait()
 	r.running.Wait()
-	stopRouting()
-	err := errors.Join(<-routed, r.outbox.Close())
+	err := r.outbox.Close()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
@@ -155,15 +151,27 @@ func (r *region) run(ctx context.Context, ready func()) error {
 
 // follow brings the router, the senders and the planner up to what the cluster has become.
 func (r *region) follow(ctx context.Context) error {
+	tick := time.NewTicker(doubtEvery)
+	defer tick.Stop()
+	r.publishGaps() // Those that the outbox has kept.
 	for {
 		changed := r.cluster.Changed()
 		r.update(ctx)
-		select {
-		case <-changed:
-		case <-r.outbox.Changed():
-			r.publishGaps()
-		case <-ctx.Done():
-			return nil
+		for quiet := true; quiet; {
+			if r.doubts.news() {
+				r.publishGaps()
+			}
+			select {
+			case <-changed:
+				quiet = false
+			case <-r.outbox.Changed():
+				r.publishGaps()
+				quiet = false
+			case <-tick.C:
+				quiet = !r.look(time.Now())
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
 }
@@ -175,8 +183,8 @@ func (r *region) update(ctx context.Context) {
 	}
 	r.meet(ctx, p)
 	r.router.SetPlacement(p)
-	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: planGaps(r.cluster.Gaps())})
-	r.view.Store(&view)
+	r.look(time.Now())
+	r.see(p)
 	for _, id := range r.outbox.Waiting() {
 		if _, ok := p.Node(id); !ok {
 			if err := r.outbox.Forget(id); err != nil {
@@ -184,6 +192,23 @@ func (r *region) update(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// see gives the planner its view of the moment.
+func (r *region) see(p *placement.Placement) {
+	gaps := planGaps(r.cluster.Gaps())
+	if from, ok := r.doubts.gap(); ok {
+		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
+	}
+	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
+	r.view.Store(&view)
+}
+
+// look asks itself whether this node has what the others acknowledge, and reports whether the answer
+// is another than before.
+func (r *region) look(now time.Time) bool {
+	p := r.cluster.Placement()
+	return p != nil && r.doubts.look(now, r.cluster.Self(), p.Nodes, r.receiver.Senders())
 }
 
 func planGaps(gaps []cluster.Gap) []plan.Gap {
@@ -202,6 +227,9 @@ func (r *region) publishGaps() {
 			to = math.MaxInt64
 		}
 		gaps = append(gaps, cluster.Gap{Node: g.Peer, From: g.From, To: to})
+	}
+	if from, ok := r.doubts.gap(); ok {
+		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: from, To: math.MaxInt64})
 	}
 	if err := r.cluster.PublishGaps(gaps); err != nil {
 		r.node.logger.Error("Gaps could not be told to the other nodes", "err", err)
@@ -225,7 +253,7 @@ func (r *region) meet(ctx context.Context, p *placement.Placement) {
 		own, stop := context.WithCancel(ctx)
 		other := &peer{stop: stop}
 		if n.ID != r.cluster.Self() {
-			other.sender = r.senders.New(n.Name, r.opener(n.ID))
+			other.sender = r.senders.New(n.Name, r.opener(n.ID), func() bool { return r.outbox.Keeps(n.ID) })
 			r.running.Go(func() {
 				if err := other.sender.Run(own); err != nil {
 					r.node.logger.Error("The stream to a node has ended", "node", n.Name, "err", err)
@@ -266,18 +294,21 @@ func (r *region) reach(id placement.NodeID) (router.Sender, bool) {
 	return nil, false
 }
 
-// missed keeps a frame that others have acknowledged for the node that lacks it.
-func (r *region) missed(id placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) {
-	if err := r.outbox.Put(id, f, labels); err != nil {
-		r.node.logger.Error("A frame that a node lacks could not be kept for it", "node", id, "err", err)
-	}
+// missed keeps a frame that others have for the node that lacks it.
+func (r *region) missed(id placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error {
+	return r.outbox.Put(id, f, labels)
 }
 
 // cluster is how the querier asks the other nodes.
 func (r *region) querier() querier.Cluster {
 	return querier.Cluster{
 		Self: r.cluster.Self(),
-		View: func() plan.View { return *r.view.Load() },
+		View: func() plan.View {
+			if r.look(time.Now()) { // This node may have stood still until now.
+				r.see(r.cluster.Placement())
+			}
+			return *r.view.Load()
+		},
 		Reach: func(n plan.Node) (leaf.Node, error) {
 			to, ok := r.cluster.Peer(n.ID)
 			if !ok {

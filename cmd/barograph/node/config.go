@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/common/promslog"
 
+	"github.com/barograph-db/barograph/cluster"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -36,6 +38,10 @@ type Config struct {
 	LogLevel *promslog.Level
 	// Flags are shown by status/flags.
 	Flags map[string]string
+
+	// What the node stands on; a simulation gives it others than the machine's.
+	disk    vfs.FS
+	network cluster.Network // nil is the machine's
 }
 
 // StorageConfig is the part of Config that names and bounds the data directory.
@@ -172,6 +178,9 @@ func (c *Config) EnsureDefaults() error {
 	c.Web.RoutePrefix = "/" + strings.Trim(c.Web.RoutePrefix, "/")
 	if c.Logger == nil {
 		c.Logger = promslog.NewNopLogger()
+	}
+	if c.disk == nil {
+		c.disk = vfs.Default
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,13 +9,19 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph-db/barograph/cluster"
 )
 
-// listen takes all addresses or none.
-func listen(addresses []string) ([]net.Listener, error) {
+// listen takes all addresses or none; a network of nil is the machine's.
+func listen(network cluster.Network, addresses []string) ([]net.Listener, error) {
+	take := (&net.ListenConfig{}).Listen
+	if network != nil {
+		take = func(ctx context.Context, _, addr string) (net.Listener, error) { return network.Listen(ctx, addr) }
+	}
 	var ls []net.Listener
 	for _, a := range addresses {
-		l, err := net.Listen("tcp", a)
+		l, err := take(context.Background(), "tcp", a)
 		if err != nil {
 			for _, l := range ls {
 				l.Close()

@@ -30,7 +30,7 @@ func (r *region) newMover(engine *querier.Engine) (err error) {
 			}
 		},
 		Retention: time.Duration(r.node.options.Retention.Time), Rate: int64(r.node.cfg.Cluster.MoveRate),
-		Dir: r.node.cfg.Storage.Path, Logger: r.node.logger, Registerer: r.node.registry,
+		Dir: r.node.cfg.Storage.Path, FS: r.node.cfg.disk, Logger: r.node.logger, Registerer: r.node.registry,
 	})
 	return err
 }

@@ -93,7 +93,7 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	if n.limits, err = limit.New(n.limitOptions(file), n.registry); err != nil {
 		return nil, err
 	}
-	if n.listeners, err = listen(cfg.Web.ListenAddresses); err != nil {
+	if n.listeners, err = listen(cfg.network, cfg.Web.ListenAddresses); err != nil {
 		return nil, err
 	}
 	n.quitting, n.quit = context.WithCancel(context.Background())
@@ -283,6 +283,7 @@ func (n *Node) newServer() *server {
 func (n *Node) storageOptions() storage.Options {
 	mode, _ := wal.ParseMode(n.cfg.Storage.WALSync) // Config.Validate has parsed it before.
 	o := storage.Options{
+		FS:               n.cfg.disk,
 		Registerer:       n.registry,
 		Events:           n.storageEvents(),
 		WALSync:          mode,

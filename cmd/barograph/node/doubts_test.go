@@ -1,0 +1,57 @@
+package node
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/ingest/stream"
+)
+
+func TestDoubts(t *testing.T) {
+	a, b, c := placement.NodeID{1}, placement.NodeID{2}, placement.NodeID{3}
+	nodes := []placement.Node{{ID: a}, {ID: b}, {ID: c}}
+	start := time.UnixMilli(1_700_000_000_000)
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	heard := func(n placement.NodeID, d time.Duration) stream.Heard { return stream.Heard{Node: n, At: at(d)} }
+	behind := func(n placement.NodeID, d time.Duration) stream.Heard {
+		return stream.Heard{Node: n, At: at(d), Behind: true}
+	}
+	back := func(d time.Duration) int64 { return at(d - doubtBack).UnixMilli() }
+	var d doubts
+	_, ok := d.gap()
+	require.False(t, ok)
+	for _, step := range []struct {
+		name  string
+		now   time.Duration
+		nodes []placement.Node
+		heard []stream.Heard
+		from  int64 // 0: no gap
+	}{
+		{"alone", 0, nodes[:1], nil, 0},
+		{"nobody was heard yet", 0, nodes, nil, math.MinInt64},
+		{"one was heard", time.Second, nodes, []stream.Heard{heard(b, time.Second)}, math.MinInt64},
+		{"one keeps something", time.Second, nodes, []stream.Heard{heard(b, time.Second), behind(c, time.Second)}, math.MinInt64},
+		{"all are heard", 2 * time.Second, nodes, []stream.Heard{heard(b, 2*time.Second), heard(c, 1500*time.Millisecond)}, 0},
+		{"one is silent", 3 * time.Second, nodes, []stream.Heard{heard(b, 3*time.Second), heard(c, 1500*time.Millisecond)}, back(1500 * time.Millisecond)},
+		{"it is heard, but keeps something", 4 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), behind(c, 4*time.Second)}, back(1500 * time.Millisecond)},
+		{"another is silent", 5 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), behind(c, 5*time.Second)}, back(1500 * time.Millisecond)},
+		{"only the other", 6 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), heard(c, 6*time.Second)}, back(4 * time.Second)},
+		{"its new process", 7 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), heard(b, 7*time.Second), heard(c, 7*time.Second)}, 0},
+		{"it is gone", 8 * time.Second, nodes[:2], []stream.Heard{heard(b, 8*time.Second)}, 0},
+	} {
+		before, had := d.gap()
+		changed := d.look(at(step.now), a, step.nodes, step.heard)
+		from, ok := d.gap()
+		require.Equal(t, step.from != 0, ok, step.name)
+		if ok {
+			require.Equal(t, step.from, from, step.name)
+		}
+		require.Equal(t, had != ok || ok && from != before, changed, step.name)
+		require.Equal(t, changed, d.news(), step.name)
+		require.False(t, d.news())
+	}
+}
