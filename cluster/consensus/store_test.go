@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,6 +123,29 @@ func TestStableStore(t *testing.T) {
 	require.NoError(t, s.close())
 	_, err = s.Get([]byte("x"))
 	require.ErrorIs(t, err, ErrClosed)
+}
+
+// Batches come from a pool of the whole process: one that is closed twice is taken from whoever has it
+// by then.
+func TestBatchesAreClosedOnce(t *testing.T) {
+	s := openTestStore(t, newDisk())
+	var wg sync.WaitGroup
+	for n := range 2 {
+		wg.Go(func() {
+			for i := range uint64(300) {
+				s.noteApplied(i)
+				if err := s.SetUint64([]byte{byte(n)}, i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for n := range 2 {
+		got, err := s.GetUint64([]byte{byte(n)})
+		require.NoError(t, err)
+		require.EqualValues(t, 299, got)
+	}
 }
 
 func takeSnapshot(t *testing.T, s *store, index uint64, data []byte) error {

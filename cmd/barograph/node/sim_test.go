@@ -29,7 +29,7 @@ const (
 	// settleTime is how long the nodes may take to be at rest when there are no more faults.
 	settleTime = 60 * time.Second
 	// simLimit is how long a simulation may take on a slow machine, in the time outside.
-	simLimit = 20 * time.Second
+	simLimit = 2 * time.Minute
 )
 
 // TestSimulation has whole clusters live through faults: no sample that was acknowledged is lost, and
