@@ -6,7 +6,7 @@
 //	{cluster="eu", __replica__="a", ...}   the cluster names the pair; the replica label is taken off,
 //	{cluster="eu", __replica__="b", ...}   so that both name one series
 //
-// # Per series, at no cost for known ones
+// # Per series, without reading the labels of known ones
 //
 // The ingest.Writer finds a series by a hash of its raw labels, the replica label among them, and
 // knows it without reading them. Its cache therefore also knows the series' origin: a number for the
