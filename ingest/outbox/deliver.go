@@ -146,12 +146,15 @@ func (d *delivery) damaged(cause error) error {
 	return q.dropLocked(d.segment.number)
 }
 
-// finish drops a segment of which so many frames were delivered, unless it has more.
+// finish drops a segment of which so many frames were delivered, unless it has got more since it was
+// last looked at; it may have been the last one then.
 func (q *queue) finish(number uint64, delivered uint32) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if n := len(q.mu.segments); n > 0 && q.mu.segments[n-1].number == number && q.mu.open != nil && q.mu.open.records > delivered {
-		return false, nil
+	for _, s := range q.mu.segments {
+		if s.number == number && s.records > delivered {
+			return false, nil
+		}
 	}
 	return true, q.dropLocked(number)
 }

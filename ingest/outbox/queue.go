@@ -29,6 +29,7 @@ type queue struct {
 type segmentOf struct {
 	number uint64
 	extent
+	records uint32 // those added by this process
 }
 
 // openSegment is the last of a queue, while frames are added to it. It is gone with the process; the
@@ -37,7 +38,6 @@ type openSegment struct {
 	encoder *frame.Encoder
 	// defined has the generation plus one of each reference that the segment has the labels of.
 	defined []uint32
-	records uint32
 	scratch []frame.SeriesDef
 	value   []byte
 }
@@ -64,13 +64,13 @@ func (q *queue) put(f *frame.Frame, labels Labels) error {
 	err := s.encoder.Encode(&own, func(record []byte) error {
 		next.bytes += int64(len(record))
 		s.value = append(next.append(s.value[:0]), record...)
-		return q.outbox.db.Set(key(q.peer, seg.number, s.records), s.value, pebble.NoSync)
+		return q.outbox.db.Set(key(q.peer, seg.number, seg.records), s.value, pebble.NoSync)
 	})
 	if err != nil {
 		s.undefine(own.Series)
 		return err
 	}
-	s.records++
+	seg.records++
 	seg.extent = next
 	q.outbox.metrics.bytes.Add(float64(next.bytes - before))
 	return nil
