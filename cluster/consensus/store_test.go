@@ -130,7 +130,7 @@ func TestStableStore(t *testing.T) {
 func TestBatchesAreClosedOnce(t *testing.T) {
 	s := openTestStore(t, newDisk())
 	var wg sync.WaitGroup
-	for n := range 2 {
+	for n := range 8 {
 		wg.Go(func() {
 			for i := range uint64(300) {
 				s.noteApplied(i)
@@ -141,7 +141,7 @@ func TestBatchesAreClosedOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for n := range 2 {
+	for n := range 8 {
 		got, err := s.GetUint64([]byte{byte(n)})
 		require.NoError(t, err)
 		require.EqualValues(t, 299, got)

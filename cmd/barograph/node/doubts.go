@@ -20,6 +20,9 @@ import (
 //	one is silent, or keeps something   gap from an hour before that began, without end
 //	one was never heard since the start   gap of all times
 //
+// A node that the region has given up counts no more; others fill in its place, and are whole only when
+// they have no gap.
+//
 // Where enough replicas can be reached, the planner reads several of those with gaps and merges them;
 // where too few can, nobody knows what was acknowledged elsewhere, and the query fails.
 type doubts struct {
@@ -62,7 +65,7 @@ func (d *doubts) look(now time.Time, self placement.NodeID, nodes []placement.No
 	from, some := int64(math.MaxInt64), false
 	about := make(map[placement.NodeID]*doubt, len(nodes))
 	for _, n := range nodes {
-		if n.ID == self {
+		if n.ID == self || n.State == placement.Lost {
 			continue
 		}
 		o := d.mu.about[n.ID]

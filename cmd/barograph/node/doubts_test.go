@@ -41,6 +41,7 @@ func TestDoubts(t *testing.T) {
 		{"another is silent", 5 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), behind(c, 5*time.Second)}, back(1500 * time.Millisecond)},
 		{"only the other", 6 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), heard(c, 6*time.Second)}, back(4 * time.Second)},
 		{"its new process", 7 * time.Second, nodes, []stream.Heard{heard(b, 4*time.Second), heard(b, 7*time.Second), heard(c, 7*time.Second)}, 0},
+		{"it is given up", 8 * time.Second, []placement.Node{nodes[0], {ID: b, State: placement.Lost}, nodes[2]}, []stream.Heard{heard(c, 8*time.Second)}, 0},
 		{"it is gone", 8 * time.Second, nodes[:2], []stream.Heard{heard(b, 8*time.Second)}, 0},
 	} {
 		before, had := d.gap()

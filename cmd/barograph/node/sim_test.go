@@ -149,6 +149,8 @@ func (m *simulation) verify() {
 
 // report prints the history.
 func (m *simulation) report() {
+	m.mu.Lock() // Timers of processes that have ended may still log.
+	defer m.mu.Unlock()
 	m.t.Logf("history of seed %d:\n%s", m.seed, strings.Join(m.mu.history, "\n"))
 	if m.mu.wrong > 0 {
 		m.t.Errorf("%d things went wrong; to try it again: make sim SEED=%d", m.mu.wrong, m.seed)
