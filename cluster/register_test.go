@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/cluster/durable"
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
@@ -70,7 +71,7 @@ func TestIdentityIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, id, again)
 	for _, text := range []string{"", "x", "00000000-0000-0000-0000-000000000000\n", string(make([]byte, 100))} {
-		require.NoError(t, writeFile(fs, "data/node-id", []byte(text)))
+		require.NoError(t, durable.Replace(fs, "data/node-id", []byte(text)))
 		_, err := Identity(fs, "data")
 		require.Error(t, err)
 	}

@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"github.com/barograph-db/barograph/cluster/durable"
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
@@ -57,53 +55,22 @@ func byShard(a, b replica) int { return cmp.Compare(a.Shard, b.Shard) }
 
 // load returns the progress that is on disk, nil if there is none.
 func (m *Mover) load() (*state, error) {
-	f, err := m.opts.FS.Open(m.path())
+	text, err := durable.Read(m.opts.FS, m.path(), maxState)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxState {
-		return nil, fmt.Errorf("%s has more than %d bytes", m.path(), maxState)
-	}
 	return decodeState(text)
 }
 
 // save puts the progress on disk, in one step.
 func (m *Mover) save(s *state) error {
-	fs, fresh := m.opts.FS, m.path()+".new"
-	f, err := fs.Create(fresh, vfs.WriteCategoryUnspecified)
-	if err == nil {
-		_, err = f.Write(s.encode())
-		if err == nil {
-			err = f.Sync()
-		}
-		err = errors.Join(err, f.Close())
-	}
-	if err == nil {
-		err = fs.Rename(fresh, m.path())
-	}
-	if err == nil {
-		err = m.syncDir()
-	}
-	if err != nil {
+	if err := durable.Replace(m.opts.FS, m.path(), s.encode()); err != nil {
 		return fmt.Errorf("keep the progress of a move: %w", err)
 	}
 	return nil
-}
-
-func (m *Mover) syncDir() error {
-	dir, err := m.opts.FS.OpenDir(m.opts.Dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (m *Mover) path() string { return m.opts.FS.PathJoin(m.opts.Dir, stateFile) }

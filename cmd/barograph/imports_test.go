@@ -49,12 +49,14 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "storage/wal", "a flag names a mode of the log; its events are logged"},
 
 	{"cluster", "cluster/consensus", "a cluster agrees on its placement"},
+	{"cluster", "cluster/durable", "keeps a node's ID in a file"},
 	{"cluster", "cluster/gossip", "knows who is there"},
 	{"cluster", "cluster/placement", "decides where shards are"},
 	{"cluster", "cluster/rpc", "and reaches its nodes"},
 	{"cluster", "storage/series", "shards are counted"},
 	{"cluster/consensus", "cluster/placement", "a server is a node"},
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
+	{"cluster/move", "cluster/durable", "keeps its progress in a file"},
 	{"cluster/move", "cluster/placement", "what is to be filled is in the placement"},
 	{"cluster/move", "storage/series", "by shards"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
@@ -71,6 +73,7 @@ var edges = []struct{ from, to, why string }{
 
 	{"ingest", "storage/frame", "the write path ends in a frame"},
 	{"ingest", "storage/series", "of series"},
+	{"ingest/dedup", "cluster/durable", "keeps elections in a file"},
 	{"ingest/dedup", "ingest", "it judges where series come from"},
 	{"ingest/dedup", "storage/series", "by their labels"},
 	{"ingest/intake", "ingest", "refusals have reasons"},

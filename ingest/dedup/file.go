@@ -12,6 +12,10 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barograph-db/barograph/cluster/durable"
 )
 
 // FileName of a File in the data directory.
@@ -123,29 +127,5 @@ func (f *File) writeLocked() error {
 	if err != nil || len(snapshot) == 0 {
 		return err
 	}
-	return replaceFile(f.path, seal(snapshot))
-}
-
-// replaceFile writes a file in the place of another, which stays if that fails.
-func replaceFile(path string, data []byte) error {
-	next := path + ".new"
-	f, err := os.Create(next)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Replace(vfs.Default, f.path, seal(snapshot))
 }
