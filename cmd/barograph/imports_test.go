@@ -153,6 +153,7 @@ var edges = []struct{ from, to, why string }{
 	{"querier/queriertest", "storage/series", "of series"},
 
 	{"storage", "storage/block", "the storage flushes into parts"},
+	{"storage", "storage/changes", "remembers what was changed"},
 	{"storage", "storage/chunk", "of chunks"},
 	{"storage", "storage/frame", "takes frames"},
 	{"storage", "storage/head", "holds the newest in memory"},
@@ -166,6 +167,7 @@ var edges = []struct{ from, to, why string }{
 	{"storage/block", "storage/series", "of series"},
 	{"storage/chunk", "storage/series", "a chunk is of a series"},
 	{"storage/frame", "storage/series", "a frame addresses series"},
+	{"storage/head", "storage/changes", "what is put in is told"},
 	{"storage/head", "storage/chunk", "the head holds chunks"},
 	{"storage/head", "storage/frame", "takes frames"},
 	{"storage/head", "storage/index", "has an index"},
