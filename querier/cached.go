@@ -2,10 +2,12 @@ package querier
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
 	"github.com/barograph-db/barograph/querier/cache"
@@ -144,10 +146,22 @@ func result(steps cache.Steps, res *Result) cache.Computed {
 // keep keeps what was computed beside what was there, unless some of it is missing, and returns all.
 func (a *cachedRange) keep(ctx context.Context, entry *cache.Entry, computed []cache.Computed) *cache.Entry {
 	entry = entry.With(&a.key, a.want, computed...)
-	if !fanout.Incomplete(ctx) {
+	counts := slices.ContainsFunc(computed, func(c cache.Computed) bool { return countsSteps(c.Notes) })
+	if !counts && !fanout.Incomplete(ctx) {
 		a.engine.results.Put(a.key, entry)
 	}
 	return entry
+}
+
+// countsSteps reports whether a note tells of how many steps it is, and which. That of two parts of a
+// window is not that of the whole.
+func countsSteps(notes annotations.Annotations) bool {
+	for _, n := range notes {
+		if errors.Is(n, annotations.HistogramQuantileForcedMonotonicityInfo) {
+			return true
+		}
+	}
+	return false
 }
 
 // rest computes what is missing, and puts the answer together.

@@ -81,7 +81,8 @@ func (e *Entry) Current(k *Key, changed []changes.Span, now Stamps) (*Entry, int
 			break
 		}
 		const far = math.MaxInt64 / 4 // There are no steps beyond.
-		stale := Steps{First: k.Number(max(times.Mint, -far)-1) + 1, Last: k.Number(min(times.Maxt, far))}
+		mint, maxt := min(max(times.Mint, -far), far), min(max(times.Maxt, -far), far)
+		stale := Steps{First: k.Number(mint-1) + 1, Last: k.Number(maxt)}
 		if stale.Len() > 0 {
 			out.segments = without(out.segments, stale)
 		}
