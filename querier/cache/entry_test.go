@@ -97,19 +97,19 @@ func newWorld(series int) *world {
 }
 
 func TestRefresh(t *testing.T) {
-	w := newWorld(30)
+	w := newWorld(10)
 	e := &Entry{Reach: Reach{Moves: true, Back: 300_000}}
-	for n := int64(0); n < 3000; n++ {
+	for n := int64(0); n < 900; n++ {
 		e = w.ask(t, e, Steps{n, n + 300}, nil)
 		require.LessOrEqual(t, len(e.segments), 24)
-		require.LessOrEqual(t, e.bytes(), int64(30*(2*300*16+600)+1<<16))
+		require.LessOrEqual(t, e.bytes(), int64(10*(2*300*16+600)+1<<16))
 		n += n % 3
 	}
 }
 
 // TestRandomly asks for random steps while others are changed.
 func TestRandomly(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		w := newWorld(1 + rng.IntN(20))
 		e := &Entry{Reach: Reach{Moves: true, Back: rng.Int64N(200_000), Ahead: rng.Int64N(200_000) - 100_000}}

@@ -77,7 +77,7 @@ func TestManySpans(t *testing.T) {
 // TestNothingIsForgotten compares the log with a list of all changes.
 func TestNothingIsForgotten(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 20 {
+	for range 5 {
 		l := New()
 		type change struct {
 			Span
@@ -86,7 +86,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		var all []change
 		var stamps []Stamp
 		now := rng.Int64N(1 << 40)
-		for range 2000 {
+		for range 500 {
 			now += rng.Int64N(100_000)
 			s := Span{Mint: now}
 			switch rng.IntN(10) {
@@ -102,12 +102,14 @@ func TestNothingIsForgotten(t *testing.T) {
 			stamp, _ := l.Since(Stamp{})
 			all, stamps = append(all, change{s, stamp.Count}), append(stamps, stamp)
 		}
-		for range 200 {
+		for range 30 {
 			since := stamps[rng.IntN(len(stamps))]
 			_, changed := l.Since(since)
 			require.LessOrEqual(t, len(changed), MaxSpans)
 			for _, c := range all {
-				require.False(t, c.count > since.Count && !covered(changed, c.Span), "%v is not in %v", c, changed)
+				if c.count > since.Count && !covered(changed, c.Span) {
+					t.Fatalf("%v is not in %v", c, changed)
+				}
 			}
 		}
 	}
