@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
+	"github.com/barograph-db/barograph/querier/cache"
 	"github.com/barograph-db/barograph/querier/fanout"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
@@ -34,6 +35,8 @@ type Engine struct {
 	watch   *watch
 	active  *activeFile
 	metrics *metrics
+	results *cache.Cache // nil is none
+	silence silence      // of nodes that were asked what was changed
 }
 
 var _ promql.QueryEngine = (*Engine)(nil)
@@ -56,6 +59,9 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 		}),
 	}
 	e.metrics = newMetrics(opts.Registerer, e)
+	if opts.CacheBytes > 0 {
+		e.results = cache.New(opts.CacheBytes, opts.Registerer)
+	}
 	e.memory = pool{max: opts.MaxBytes, metrics: e.metrics}
 	e.watch = newWatch(opts.MaxMemory, e.metrics)
 	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
@@ -112,6 +118,8 @@ type QueryOptions struct {
 	PerStepStats bool
 	// UseStartTimestamps in place of the engine's feature; nil is the engine's.
 	UseStartTimestamps *bool
+	// NoCache neither takes from the results that are kept nor keeps any.
+	NoCache bool
 }
 
 // Window is the times of a range query.
@@ -126,31 +134,45 @@ type Result struct {
 	Warnings annotations.Annotations
 	Stats    *stats.Statistics
 
-	query *query
+	close func()
 }
 
 // Close gives back the memory of the value and what it counted for in the node's budget.
-func (r *Result) Close() { r.query.Close() }
+func (r *Result) Close() { r.close() }
 
 // Instant evaluates expr at t. An error has a kind, see KindOf. The caller closes the result.
 func (e *Engine) Instant(ctx context.Context, expr string, t time.Time, opts QueryOptions) (*Result, error) {
-	return e.run(ctx, instant, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
+	begin := time.Now()
+	res, err := e.run(ctx, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
 		return e.NewInstantQuery(ctx, q, qo, expr, t)
 	})
+	e.metrics.observe(instant, err, begin)
+	return res, err
 }
 
 // Range evaluates expr at each step of the window. An error has a kind, see KindOf. The caller
 // closes the result.
-func (e *Engine) Range(ctx context.Context, expr string, w Window, opts QueryOptions) (*Result, error) {
-	return e.run(ctx, ranged, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
+func (e *Engine) Range(ctx context.Context, expr string, w Window, opts QueryOptions) (res *Result, err error) {
+	begin := time.Now()
+	if a := e.cacheable(ctx, expr, w, opts); a != nil {
+		res, err = a.run(ctx)
+	} else {
+		res, err = e.compute(ctx, expr, w, opts)
+	}
+	e.metrics.observe(ranged, err, begin)
+	return res, err
+}
+
+// compute evaluates all steps of the window.
+func (e *Engine) compute(ctx context.Context, expr string, w Window, opts QueryOptions) (*Result, error) {
+	return e.run(ctx, opts, func(q promstorage.Queryable, qo promql.QueryOpts) (promql.Query, error) {
 		return e.NewRangeQuery(ctx, q, qo, expr, w.Start, w.End, w.Step)
 	})
 }
 
-func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
+func (e *Engine) run(ctx context.Context, opts QueryOptions,
 	build func(promstorage.Queryable, promql.QueryOpts) (promql.Query, error),
 ) (*Result, error) {
-	begin := time.Now()
 	own := &queryable{engine: e, account: e.memory.account(e.opts.MaxQueryBytes), lookback: opts.LookbackDelta}
 	if own.lookback <= 0 {
 		own.lookback = e.opts.LookbackDelta
@@ -158,7 +180,6 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 	built, err := build(own, promql.NewPrometheusQueryOpts(opts.PerStepStats, opts.LookbackDelta, opts.UseStartTimestamps))
 	if err != nil {
 		own.account.Close()
-		e.metrics.observe(k, err, begin)
 		return nil, err
 	}
 	q := built.(*query)
@@ -166,7 +187,6 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 		q.timeout = min(q.timeout, opts.Timeout)
 	}
 	if err := own.account.Take(q.steps*stepBytes, "the steps of its subqueries"); err != nil {
-		e.metrics.observe(k, err, begin)
 		q.Close()
 		return nil, err
 	}
@@ -174,12 +194,11 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 	if res.Err == nil {
 		res.Err = own.account.settle(resultBytes(res.Value), "its result")
 	}
-	e.metrics.observe(k, res.Err, begin)
 	if res.Err != nil {
 		q.Close()
 		return nil, res.Err
 	}
-	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), query: q}, nil
+	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), close: q.Close}, nil
 }
 
 // NewInstantQuery prepares a query over any Queryable, under the engine's limits. It makes Engine a

@@ -75,6 +75,10 @@ type Options struct {
 	// within its range times the times it is asked for. Default 1,000,000,000.
 	MaxSubqueryPoints int
 
+	// CacheBytes is how many bytes results of range queries may take that are kept for the next time
+	// they are asked for, see package cache. Default, and negative: none.
+	CacheBytes int64
+
 	// ActiveQueries is a file that names the queries that are running, so that the next start
 	// knows which may have taken the node down. Empty is none.
 	ActiveQueries string

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/keys"
@@ -42,6 +43,8 @@ type DB struct {
 	store *pebble.DB
 	wal   *wal.WAL
 	head  *head.Head
+	// changes are those of what a selection gives.
+	changes *changes.Log
 	// encoder is of the log's frames.
 	encoder *frame.Encoder
 	cache   *block.Cache
@@ -78,7 +81,7 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer), encoder: frame.NewEncoder()}
+	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer), encoder: frame.NewEncoder(), changes: changes.New()}
 	defer func() {
 		if err != nil {
 			_ = db.release()
@@ -203,6 +206,7 @@ func (db *DB) openHead() error {
 		OutOfOrderWindow: milliseconds(db.opts.OutOfOrderWindow),
 		SlotMillis:       db.opts.Slot.Milliseconds(),
 		MaxExemplars:     db.opts.MaxExemplars,
+		Changes:          db.changes,
 		Registerer:       db.opts.Registerer,
 	})
 	marks := db.parts.marks()

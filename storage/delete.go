@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
 	"github.com/barograph-db/barograph/storage/series"
@@ -189,7 +190,11 @@ func (db *DB) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Matche
 	for _, m := range ms {
 		s.Matchers = append(s.Matchers, matcher{Type: m.Type, Name: m.Name, Value: m.Value})
 	}
-	return db.deletes.add(db.store, s)
+	if err := db.deletes.add(db.store, s); err != nil {
+		return err
+	}
+	db.changes.Add(changes.Span{Mint: mint, Maxt: maxt})
+	return nil
 }
 
 // CleanTombstones writes the parts that tombstones touch anew without what is deleted, and then

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
 )
@@ -119,6 +120,9 @@ func (in *importing) write(ctx context.Context) error {
 		return fmt.Errorf("import: %w", err)
 	}
 	db.parts.add(parts...)
+	for _, p := range parts {
+		db.changes.Add(changes.Span{Mint: p.Meta().MinT, Maxt: p.Meta().MaxT})
+	}
 	in.info.Parts += written.Parts
 	in.info.Series += written.Series
 	in.info.Samples += written.Samples

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/changes"
 )
 
 // retained is what the decision to drop a part looks at.
@@ -69,6 +70,9 @@ func (db *DB) supersede(old []*part, successor *part) {
 		p.gone, p.successor = true, successor
 		p.use.Unlock()
 		db.maintenance.gone = append(db.maintenance.gone, p.Meta().Part)
+		if successor == nil {
+			db.changes.Add(changes.Span{Mint: p.Meta().MinT, Maxt: p.Meta().MaxT})
+		}
 	}
 }
 

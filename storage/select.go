@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/storage/block"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -160,6 +161,17 @@ func (s *seriesSet) Next() bool {
 func (s *seriesSet) At() chunk.Series { return s.series[s.next-1] }
 func (s *seriesSet) Err() error       { return nil }
 func (s *seriesSet) Close() error     { return nil }
+
+// Changes returns the present moment and the times in which a selection may give other samples than at
+// the moment since. What a selection gives that is made afterwards has all changes until then; a change
+// that was acknowledged before is told.
+func (db *DB) Changes(_ context.Context, since changes.Stamp) (changes.Stamp, []changes.Span, error) {
+	if db.closed.Load() {
+		return changes.Stamp{}, nil, ErrClosed
+	}
+	now, changed := db.changes.Since(since)
+	return now, changed, nil
+}
 
 // LabelNames returns the label names of the series that match and may have samples in the time
 // range, sorted. The range is taken to the parts that overlap it. sel.Limit bounds the result.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -120,6 +121,7 @@ func (r request) queryOptions() (opts querier.QueryOptions, err error) {
 		opts.UseStartTimestamps = &use
 	}
 	opts.PerStepStats = r.value("stats") == "all"
+	opts.NoCache = strings.Contains(strings.ToLower(r.Header.Get("Cache-Control")), "no-store")
 	return opts, nil
 }
 

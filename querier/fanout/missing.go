@@ -65,6 +65,9 @@ func (m *Missing) Warnings() []error {
 	return m.mu.all
 }
 
+// Incomplete reports whether an answer with this context lacks something, which was allowed.
+func Incomplete(ctx context.Context) bool { return len(missingOf(ctx).Warnings()) > 0 }
+
 // accept takes an error if it says that something is missing and nothing else.
 func (m *Missing) accept(err error) bool {
 	var missing *MissingError

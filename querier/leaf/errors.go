@@ -1,6 +1,13 @@
 package leaf
 
-import "github.com/barograph-db/barograph/querier/eval"
+import (
+	"errors"
+
+	"github.com/barograph-db/barograph/querier/eval"
+)
+
+// ErrUnchanging is returned for the changes of a store that does not know of any.
+var ErrUnchanging = errors.New("the store does not know what was changed")
 
 // Failure is what a node said in place of an answer.
 type Failure struct {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -33,6 +34,13 @@ type Node interface {
 	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) ([]frame.Metadata, error)
+}
+
+// Changer is a node, or a store, that knows since when samples are what they are.
+type Changer interface {
+	// Changes returns the present moment and the times in which answers may have become others since
+	// then, as package changes has it.
+	Changes(ctx context.Context, since changes.Stamp) (changes.Stamp, []changes.Span, error)
 }
 
 // Request is an aggregation that a node is to compute.
@@ -84,6 +92,18 @@ func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_
 	}
 	part.Set.Detach()
 	return &Partial{Part: part}, nil
+}
+
+// Changes returns the present moment and what was changed since then, if the store knows.
+func (l *Leaf) Changes(ctx context.Context, since changes.Stamp) (changes.Stamp, []changes.Span, error) {
+	if err := ctx.Err(); err != nil {
+		return changes.Stamp{}, nil, err
+	}
+	store, ok := l.store.(Changer)
+	if !ok {
+		return changes.Stamp{}, nil, ErrUnchanging
+	}
+	return store.Changes(ctx, since)
 }
 
 // LabelNames returns the names of the labels of the series that match.

@@ -15,6 +15,7 @@ type View struct {
 	Self  Node
 	// layout is nil if there is no other node.
 	layout *layout
+	stamp  uint64
 }
 
 // Single is the view of a node that is alone.
@@ -83,6 +84,7 @@ func NewView(c Cluster) View {
 			l.anyGap = l.anyGap.with(g.Mint, g.Maxt)
 		}
 	}
+	v.stamp = stampOf(v.Epoch, l)
 	return v
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -47,6 +48,8 @@ type batch struct {
 	changes    map[int64]*figure
 
 	maxTime  int64
+	minTime  int64        // of the samples that were later than the last of their series
+	inserted changes.Span // of the others, those that changed something
 	tally    tally
 	rejected []frame.Rejected
 
@@ -66,7 +69,8 @@ var batches = sync.Pool{New: func() any { return &batch{changes: map[int64]*figu
 func (h *Head) newBatch(f *frame.Frame) *batch {
 	b := batches.Get().(*batch)
 	b.head, b.frame = h, f
-	b.oldest, b.maxTime = math.MinInt64, noTime
+	b.oldest, b.maxTime, b.minTime = math.MinInt64, noTime, math.MaxInt64
+	b.inserted = changes.Span{Mint: math.MaxInt64, Maxt: math.MinInt64}
 	b.start, b.end, b.scattered, b.hasty, b.aside = 0, noTime, false, false, false
 	return b
 }
@@ -82,6 +86,9 @@ func (b *batch) finish() []frame.Rejected {
 	for t := h.maxTime.Load(); b.maxTime > t && !h.maxTime.CompareAndSwap(t, b.maxTime); {
 		t = h.maxTime.Load()
 	}
+	if h.opts.Changes != nil {
+		b.tell(h.opts.Changes)
+	}
 	h.metrics.add(&b.tally)
 	rejected := b.rejected
 	slices.SortFunc(rejected, func(x, y frame.Rejected) int { return cmp.Compare(x.Index, y.Index) })
@@ -91,6 +98,17 @@ func (b *batch) finish() []frame.Rejected {
 	clear(b.chunks[:cap(b.chunks)]) // Chunks are no scratch space: others hold their bytes.
 	batches.Put(b)
 	return rejected
+}
+
+// tell notes the times that the batch has changed.
+func (b *batch) tell(log *changes.Log) {
+	switch {
+	case b.minTime > b.maxTime && b.inserted.Mint > b.inserted.Maxt:
+	case b.inserted.Mint > b.inserted.Maxt:
+		log.Add(changes.Span{Mint: b.minTime, Maxt: b.maxTime})
+	default:
+		log.Add(changes.Span{Mint: b.minTime, Maxt: b.maxTime}, b.inserted)
+	}
 }
 
 func (b *batch) byPage(refs []series.Ref) []uint32 {
@@ -174,7 +192,7 @@ func (b *batch) run(p *page, order []uint32) {
 			uint(a.Len()-1) < chunk.MaxSamples-1 && (len(starts) == 0 || starts[i] == 0) {
 			a.Append(t, values[i])
 			b.quick++
-			b.maxTime = max(b.maxTime, t)
+			b.maxTime, b.minTime = max(b.maxTime, t), min(b.minTime, t)
 			continue
 		}
 		s := series.Sample{T: t, V: values[i]}

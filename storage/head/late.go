@@ -66,11 +66,13 @@ func (b *batch) late(p *page, j uint32, s series.Sample) frame.Reason {
 			return 0
 		case c > 0:
 			sd.late[at] = owned(s)
+			b.changed(s.T)
 		}
 		b.tally.conflicts++
 		return 0
 	}
 	sd.late = slices.Insert(sd.late, at, owned(s))
+	b.changed(s.T)
 	b.here.samples++
 	b.here.bytes += lateBytes
 	b.here.minT = min(b.here.minT, s.T)
@@ -80,6 +82,11 @@ func (b *batch) late(p *page, j uint32, s series.Sample) frame.Reason {
 		b.spill(p, j, len(sd.late))
 	}
 	return 0
+}
+
+// changed notes that a late sample changes what a selection gives.
+func (b *batch) changed(t int64) {
+	b.inserted.Mint, b.inserted.Maxt = min(b.inserted.Mint, t), max(b.inserted.Maxt, t)
 }
 
 // owned is the sample with histograms of its own.

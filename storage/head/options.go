@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/barograph-db/barograph/storage/changes"
 )
 
 // Options of a head. The zero value works after EnsureDefaults, which New calls.
@@ -23,6 +25,8 @@ type Options struct {
 	// MaxMetadata is the number of metric families whose metadata is kept; the one that was updated
 	// longest ago leaves first. Default: 50,000.
 	MaxMetadata int
+	// Changes is told of the times of what is put in, once it can be selected; nil is nobody.
+	Changes *changes.Log
 	// Registerer takes the metrics; nil is none.
 	Registerer prometheus.Registerer
 }

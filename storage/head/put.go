@@ -81,6 +81,7 @@ func (b *batch) inOrder(p *page, j uint32, s series.Sample) frame.Reason {
 		b.pushTaken(p, j)
 	}
 	st.lastT = s.T
+	b.minTime = min(b.minTime, s.T)
 	p.setGate(j)
 	b.here.samples++
 	b.here.minT = min(b.here.minT, s.T)

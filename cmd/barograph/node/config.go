@@ -155,6 +155,8 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		PlaceHolder("N").IntVar(&c.Query.MaxConcurrency)
 	cmd.Flag("query.lookback-delta", "How far back an instant selector looks for a sample. Default: barograph.query.lookback_delta, else 5m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.LookbackDelta)
+	cmd.Flag("query.cache-bytes", "Memory for results of range queries, so that a dashboard that refreshes has only new steps computed; 0 keeps none. Default: barograph.query.cache_bytes, else a thirty-second of the memory, at most 256MiB.").
+		PlaceHolder("SIZE").SetValue(&c.Query.CacheBytes)
 
 	cmd.Flag("enable-feature", "Comma-separated features, by Prometheus' names; may be repeated.").
 		PlaceHolder("LIST").StringsVar(&c.Features)
@@ -210,6 +212,7 @@ func (c *Config) override(b Barograph) Barograph {
 	over(&b.Query.Timeout, c.Query.Timeout)
 	over(&b.Query.MaxSamples, c.Query.MaxSamples)
 	over(&b.Query.MaxConcurrency, c.Query.MaxConcurrency)
+	over(&b.Query.CacheBytes, c.Query.CacheBytes)
 	over(&b.Query.LookbackDelta, c.Query.LookbackDelta)
 	return b
 }

@@ -40,6 +40,7 @@ func (m memory) share(parts, most int64) int64 {
 const noMost = 1 << 62
 
 func (m memory) queries(o *querier.Options) {
+	setDefault(&o.CacheBytes, m.share(32, 256<<20)) // It is there also where the memory is unknown.
 	if m == 0 {
 		return
 	}

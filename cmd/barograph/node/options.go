@@ -139,6 +139,10 @@ type Query struct {
 	// MaxMemory is how much memory may be in use in the whole process before the query that holds most
 	// is ended; default four fifths of the memory.
 	MaxMemory Bytes `yaml:"max_memory,omitempty"`
+	// CacheBytes is how much memory results of range queries may take that are kept for the next time
+	// they are asked for, 0 for none; default a thirty-second of the memory, at most 256MiB.
+	// --query.cache-bytes wins.
+	CacheBytes Room `yaml:"cache_bytes,omitempty"`
 	// MaxLength of a query's text in bytes; default 1MiB.
 	MaxLength Bytes `yaml:"max_length,omitempty"`
 	// MaxDepth of an expression; default 1000.
@@ -160,7 +164,7 @@ func (q Query) options() querier.Options {
 	return querier.Options{
 		Timeout: time.Duration(q.Timeout), LookbackDelta: time.Duration(q.LookbackDelta),
 		MaxConcurrency: q.MaxConcurrency, MaxQueued: q.MaxQueued, MaxSamples: q.MaxSamples, MaxSeries: q.MaxSeries,
-		MaxQueryBytes: int64(q.MaxQueryBytes), MaxBytes: int64(q.MaxBytes), MaxMemory: int64(q.MaxMemory), MaxLength: int(q.MaxLength), MaxDepth: q.MaxDepth,
+		MaxQueryBytes: int64(q.MaxQueryBytes), MaxBytes: int64(q.MaxBytes), MaxMemory: int64(q.MaxMemory), CacheBytes: q.CacheBytes.limit(), MaxLength: int(q.MaxLength), MaxDepth: q.MaxDepth,
 		MaxRegexLength: int(q.MaxRegexLength), MaxRegexSize: q.MaxRegexSize, MaxPoints: q.MaxPoints,
 		MaxSubquerySteps: q.MaxSubquerySteps, MaxSubqueryPoints: q.MaxSubqueryPoints,
 	}

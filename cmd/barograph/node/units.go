@@ -69,6 +69,35 @@ func (b *Bytes) Set(s string) error {
 
 func (b Bytes) String() string { return units.Base2Bytes(b).String() }
 
+// Room is a size of which none at all is not the same as nothing said.
+type Room struct {
+	Bytes
+	Given bool
+}
+
+// UnmarshalYAML reads a size.
+func (r *Room) UnmarshalYAML(n *yaml.Node) error {
+	r.Given = true
+	return r.Bytes.UnmarshalYAML(n)
+}
+
+// Set reads a flag's value.
+func (r *Room) Set(s string) error {
+	r.Given = true
+	return r.Bytes.Set(s)
+}
+
+// IsZero reports whether nothing was said.
+func (r Room) IsZero() bool { return !r.Given }
+
+// limit is the size as options have it: zero is the default, a negative one is none.
+func (r Room) limit() int64 {
+	if r.Given && r.Bytes == 0 {
+		return -1
+	}
+	return int64(r.Bytes)
+}
+
 // lineError is an error of the YAML decoder's own kind, which it collects with its others.
 func lineError(n *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: ", n.Line) + fmt.Sprintf(format, args...)}}

@@ -38,6 +38,7 @@ const (
 	methodValues    = "leaf.values"
 	methodExemplars = "leaf.exemplars"
 	methodMetadata  = "leaf.metadata"
+	methodChanges   = "leaf.changes"
 )
 
 type messageKind uint8

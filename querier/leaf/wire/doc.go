@@ -31,6 +31,8 @@
 //	            4 end       uvarint items: what all batches have
 //	            5 failure   kind u8 | flags u8: 1 ask elsewhere, 2 compute it yourself | text
 //
+// What was changed (Remote.Changes) is answered outside the limits: it takes less than a turn does.
+//
 // # Requests
 //
 //	select    = selector
@@ -40,6 +42,8 @@
 //	values    = text name | selector
 //	exemplars = varint mint | varint maxt | uvarint sets | matchers...
 //	metadata  =
+//	changes   = stamp
+//	stamp     = u64 life | uvarint count                         see package changes
 //	selector  = varint mint | varint maxt | flags u8: 1 labels only, 2 shards | uvarint limit | [shards] | matchers
 //	shards    = bits u8 | a bit for each of 1<<bits shards, the lowest first
 //	matchers  = uvarint n | (type u8: 0 = 1 != 2 =~ 3 !~ | text name | text value)...
@@ -62,6 +66,7 @@
 //	strings   = head: uvarint n | (uvarint shared with the one before | text of the rest)...   sorted
 //	exemplars = head: uvarint n | (text labels | uvarint n | (varint t | f64 le | text labels)...)...
 //	metadata  = head: uvarint n | (text metric | text type | text help | text unit)...
+//	changes   = head: uvarint 1 | stamp | uvarint n | (varint mint | varint maxt)...
 //
 // A column and a row are as package chunk has them; a row of no bytes is one of no chunks. What is
 // decoded is validated: labels are canonical and in the order of series.Compare. Data of chunks is

@@ -16,6 +16,7 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -62,6 +63,7 @@ func requests() map[string]*request {
 		methodValues:    {selector: series.Selector{Maxt: 5}, name: "job", sets: [][]Matcher{ms[:1]}},
 		methodExemplars: {selector: series.Selector{Mint: 3, Maxt: 9}, sets: [][]Matcher{ms, nil, ms[2:]}},
 		methodMetadata:  {},
+		methodChanges:   {since: changes.Stamp{Life: 1<<63 + 5, Count: 300}},
 		methodPartial: {
 			selector: series.Selector{Maxt: 9, Shards: shards}, sets: [][]Matcher{ms[:1]},
 			expr: []byte("expression"), grid: eval.Grid{Start: -5, Step: 15_000, Steps: 241}, lookback: 300_000, perStep: true,
@@ -136,6 +138,7 @@ var (
 		{Labels: series.FromStrings("a", "b"), Exemplars: []frame.Exemplar{{T: -3, V: math.Inf(1), Labels: series.FromStrings("t", "1")}, {T: 5}}},
 		{Labels: series.FromStrings("c", "d")},
 	}
+	someChanges  = []told{{now: changes.Stamp{Life: 7, Count: 1 << 40}, spans: []changes.Span{{Mint: -5, Maxt: 9}, {Mint: 1000, Maxt: math.MaxInt64}}}}
 	someMetadata = []frame.Metadata{{Metric: "m", Type: "counter", Help: "helps", Unit: "s"}, {}}
 )
 
@@ -155,6 +158,7 @@ func TestGolden(t *testing.T) {
 	files["strings"] = bytes.Join(encodeList(t, someStrings, &sortedStrings{}), nil)
 	files["exemplars"] = bytes.Join(encodeList(t, someExemplars, exemplars{}), nil)
 	files["metadata"] = bytes.Join(encodeList(t, someMetadata, metadata{}), nil)
+	files["changes"] = bytes.Join(encodeList(t, someChanges, tellings{}), nil)
 	for name, got := range files {
 		file := "testdata/v1/" + name + ".bin"
 		if *update {
@@ -237,7 +241,7 @@ func bounded(t *testing.T) func(int64) error {
 }
 
 func FuzzRequest(f *testing.F) {
-	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial}
+	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial, methodChanges}
 	for i, m := range methods {
 		f.Add(uint8(i), appendRequest(nil, m, requests()[m]))
 	}
@@ -273,6 +277,7 @@ func FuzzSeries(f *testing.F) {
 func FuzzLists(f *testing.F) {
 	for _, messages := range [][][]byte{
 		encodeList(f, someStrings, &sortedStrings{}), encodeList(f, someExemplars, exemplars{}), encodeList(f, someMetadata, metadata{}),
+		encodeList(f, someChanges, tellings{}),
 	} {
 		f.Add(messages[0], messages[1])
 	}
@@ -281,6 +286,7 @@ func FuzzLists(f *testing.F) {
 		messages := [][]byte{a, b}
 		fuzzList(t, messages, func() codec[string] { return &sortedStrings{} })
 		fuzzList(t, messages, func() codec[frame.Metadata] { return metadata{} })
+		fuzzList(t, messages, func() codec[told] { return tellings{} })
 		_, _ = read(messages, exemplars{}) // NaN is not equal to itself.
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -30,6 +31,7 @@ type request struct {
 	grid     eval.Grid
 	lookback int64
 	perStep  bool // Statistics of each step are wanted.
+	since    changes.Stamp
 }
 
 const (
@@ -56,6 +58,8 @@ func appendRequest(dst []byte, method string, r *request) []byte {
 		}
 		dst = append(dst, perStep)
 		return appendSelector(dst, r)
+	case methodChanges:
+		dst = appendStamp(dst, r.since)
 	case methodExemplars:
 		dst = binary.AppendVarint(dst, r.selector.Mint)
 		dst = binary.AppendVarint(dst, r.selector.Maxt)
@@ -137,6 +141,8 @@ func decodeRequest(method string, b []byte) (*request, error) {
 		r.expr = d.text()
 		d.grid(r)
 		d.selector(r)
+	case methodChanges:
+		r.since = d.stamp()
 	case methodExemplars:
 		r.selector.Mint, r.selector.Maxt = d.varint(), d.varint()
 		for range d.count(1) {

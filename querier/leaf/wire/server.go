@@ -62,6 +62,7 @@ func (s *Server) Handlers() map[string]Handler {
 		methodValues:    (*call).values,
 		methodExemplars: (*call).exemplars,
 		methodMetadata:  (*call).metadata,
+		methodChanges:   nil, // See answer.
 	} {
 		all[method] = func(ctx context.Context, c Conn) error { return s.serve(ctx, c, method, do) }
 	}
@@ -109,6 +110,9 @@ const requestFactor = 16
 func (s *Server) answer(ctx context.Context, method string, body []byte, do do, send *sender) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
+	}
+	if method == methodChanges {
+		return s.changes(ctx, body, send)
 	}
 	admission, err := s.opts.Limits.Admit(ctx)
 	if err != nil {
