@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/fanout"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
@@ -110,6 +111,8 @@ type QueryOptions struct {
 	Timeout time.Duration
 	// PerStepStats asks for statistics of each step, as stats=all does.
 	PerStepStats bool
+	// Explain asks for an explanation.
+	Explain bool
 	// UseStartTimestamps in place of the engine's feature; nil is the engine's.
 	UseStartTimestamps *bool
 }
@@ -125,6 +128,8 @@ type Result struct {
 	Value    parser.Value
 	Warnings annotations.Annotations
 	Stats    *stats.Statistics
+	// Explanation is nil unless it was asked for.
+	Explanation *explain.Explanation
 
 	query *query
 }
@@ -155,6 +160,9 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 	if own.lookback <= 0 {
 		own.lookback = e.opts.LookbackDelta
 	}
+	if opts.Explain {
+		own.trace = explain.New()
+	}
 	built, err := build(own, promql.NewPrometheusQueryOpts(opts.PerStepStats, opts.LookbackDelta, opts.UseStartTimestamps))
 	if err != nil {
 		own.account.Close()
@@ -171,6 +179,7 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 		return nil, err
 	}
 	res := q.Exec(ctx)
+	explanation := own.trace.Finish()
 	if res.Err == nil {
 		res.Err = own.account.settle(resultBytes(res.Value), "its result")
 	}
@@ -179,7 +188,7 @@ func (e *Engine) run(ctx context.Context, k queryKind, opts QueryOptions,
 		q.Close()
 		return nil, res.Err
 	}
-	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), query: q}, nil
+	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), Explanation: explanation, query: q}, nil
 }
 
 // NewInstantQuery prepares a query over any Queryable, under the engine's limits. It makes Engine a

@@ -54,6 +54,9 @@ func (q *query) evaluate(ctx context.Context) *promql.Result {
 	if q.owner {
 		defer q.source.account.Close()
 	}
+	if s, ok := q.Statement().(*parser.EvalStmt); ok && q.source != nil && q.source.trace != nil {
+		q.source.trace.Begin(q.text, q.engine.view().Self, s)
+	}
 	if err := q.compute(ctx); err != nil {
 		return &promql.Result{Err: err}
 	}

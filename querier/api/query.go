@@ -74,7 +74,7 @@ func run(r request, limit int, evaluate func(text string, opts querier.QueryOpti
 		return answer{}, queryError(err)
 	}
 	value, cut := truncate(result.Value, limit)
-	data := queryData{value: value}
+	data := queryData{value: value, explanation: result.Explanation}
 	ans := answer{warnings: result.Warnings, query: text, done: result.Close}
 	if cut {
 		ans.warnings.Add(errTruncated)
@@ -120,7 +120,8 @@ func (r request) queryOptions() (opts querier.QueryOptions, err error) {
 		opts.UseStartTimestamps = &use
 	}
 	opts.PerStepStats = r.value("stats") == "all"
-	return opts, nil
+	opts.Explain, err = r.boolean("explain")
+	return opts, err
 }
 
 // truncate cuts a result to limit series; 0 is no limit.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -40,7 +41,11 @@ func New(opts Options) *Fanout {
 // for each part, and the caller closes them all.
 func (f *Fanout) Select(ctx context.Context, p plan.Plan, sel series.Selector) ([]chunk.SeriesSet, error) {
 	do := func(ctx context.Context, n leaf.Node, sel series.Selector) (chunk.SeriesSet, error) {
-		return n.Select(ctx, sel)
+		set, err := n.Select(ctx, sel)
+		if err != nil {
+			return nil, err
+		}
+		return explain.Set(ctx, set), nil
 	}
 	if p.Alone() {
 		return alone(ctx, f, &p, sel, do)
@@ -173,10 +178,14 @@ func alone[T any](ctx context.Context, f *Fanout, p *plan.Plan, sel series.Selec
 		return nil, err
 	}
 	sel.Mint, sel.Maxt, sel.Shards = part.Mint, part.Maxt, part.Shards
-	value, err := do(ctx, node, sel)
+	attempt := explain.ReadOf(ctx).Attempt(*part, explain.Planned)
+	ask := attempt.Ask(*part)
+	value, err := do(ask.Into(ctx), node, sel)
+	ask.Answered(err)
 	if err != nil {
 		return nil, err
 	}
+	attempt.Taken()
 	return []T{value}, nil
 }
 

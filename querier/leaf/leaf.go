@@ -66,12 +66,14 @@ func (l *Leaf) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet
 	if err != nil {
 		return nil, err
 	}
-	return &seriesSet{SeriesSet: set, ctx: ctx}, nil
+	return &seriesSet{SeriesSet: set, ctx: ctx, see: ObserverOf(ctx)}, nil
 }
 
 // Partial computes an aggregation over the series that match. Its labels are its own.
 func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_ *Partial, err error) {
-	set, err := l.Select(ctx, sel)
+	var read Reading
+	see := ObserverOf(ctx)
+	set, err := l.Select(Observe(ctx, func(r Reading) { read = r }), sel)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +85,10 @@ func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_
 		return nil, err
 	}
 	part.Set.Detach()
+	if see != nil {
+		read.Worked = part.Overlap
+		see(read)
+	}
 	return &Partial{Part: part}, nil
 }
 
@@ -146,6 +152,8 @@ type seriesSet struct {
 	ctx  context.Context
 	seen int
 	err  error
+	see  func(Reading) // nil once it was told
+	read Reading
 }
 
 func (s *seriesSet) Next() bool {
@@ -154,7 +162,28 @@ func (s *seriesSet) Next() bool {
 		s.err = s.ctx.Err()
 	}
 	s.seen++
-	return s.err == nil && s.SeriesSet.Next()
+	if s.err != nil || !s.SeriesSet.Next() {
+		s.tell(s.Err() == nil)
+		return false
+	}
+	if s.see != nil {
+		s.read.add(s.SeriesSet.At())
+	}
+	return true
+}
+
+func (s *seriesSet) tell(whole bool) {
+	if s.see != nil {
+		s.read.Whole = whole
+		s.see(s.read)
+		s.see = nil
+	}
+}
+
+// Close ends the life of all series.
+func (s *seriesSet) Close() error {
+	s.tell(false)
+	return s.SeriesSet.Close()
 }
 
 func (s *seriesSet) Err() error {

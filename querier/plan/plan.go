@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -13,6 +14,7 @@ import (
 type Node struct {
 	ID   placement.NodeID
 	Name string
+	Zone string
 }
 
 // String is the node's name, or its ID if it has none.
@@ -105,7 +107,9 @@ func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {
 	return p.layout.lay(part.Mint, part.Maxt, part.Shards, without)
 }
 
-// before orders parts for people: by node, this one first, then by time.
+// Ordered returns the parts as people want them: by node, this one first, then by time.
+func (p *Plan) Ordered() []Part { return slices.SortedStableFunc(slices.Values(p.Parts), p.before) }
+
 func (p *Plan) before(a, b Part) int {
 	return cmp.Or(compareNodes(p.Self, a.Node, b.Node), cmp.Compare(a.Mint, b.Mint), cmp.Compare(a.Maxt, b.Maxt))
 }
