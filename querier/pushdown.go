@@ -61,10 +61,19 @@ func (v *vectorizer) push(ctx context.Context, x *eval.Expr, params eval.Params,
 	return res, err
 }
 
+// errTogether is what an explanation says of partial results that are not enough.
+var errTogether = errors.New("only all series together can tell")
+
 func (d *pushdown) compute(ctx context.Context, sel series.Selector, whole, rest plan.Plan) (_ *eval.Result, err error) {
 	e := d.source.engine
 	asking, traced := d.source.trace.Read(ctx, whole, explain.Partials)
-	defer func() { traced.Settle(err != nil, err) }()
+	defer func() {
+		why := err
+		if errors.Is(err, eval.ErrFallback) {
+			why = errTogether
+		}
+		traced.Settle(err != nil, why)
+	}()
 	partials, err := e.fanout.Partial(asking, whole, sel, d.ask)
 	if err != nil {
 		return nil, e.storageError(err)

@@ -20,6 +20,7 @@ const modulePath = "github.com/barograph-db/barograph"
 var edges = []struct{ from, to, why string }{
 	{"cmd/barograph", "cluster", "it prints what a node tells of its cluster"},
 	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
+	{"cmd/barograph", "querier/explain", "and prints how answers came about"},
 
 	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
 	{"cmd/barograph/node", "cluster/consensus", "whose nodes agree on more than the cluster itself knows of"},

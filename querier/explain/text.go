@@ -14,7 +14,7 @@ func (x *Explanation) String() string {
 	if x.Step > 0 {
 		fmt.Fprintf(&b, " to %s, step %s", x.End, x.Step)
 	}
-	fmt.Fprintf(&b, "\n%s at node %s, of which it waited %s for its turn\n\n", x.Took, line(x.Node), x.Waited)
+	fmt.Fprintf(&b, "\nasked of %s, which took %s, of these %s waiting for its turn\n\n", line(x.Node), x.Took, x.Waited)
 	if x.Tree != nil {
 		table(&b, func(row func(...any)) { x.Tree.print(row, 0) })
 	}
@@ -61,11 +61,14 @@ func (x *Expr) print(row func(...any), depth int) {
 }
 
 func (r *Read) print(b *strings.Builder) {
-	fmt.Fprintf(b, "\nread %d: %s of %s from %s to %s at epoch %d", r.Number, r.What, line(r.Selector), r.Start, r.End, r.Epoch)
-	if r.Unused {
-		b.WriteString(", which were of no use")
+	fmt.Fprintf(b, "\nread %d: %s of %s from %s to %s", r.Number, r.What, line(r.Selector), r.Start, r.End)
+	if r.Epoch > 0 { // There is none on a node that is alone.
+		fmt.Fprintf(b, " at epoch %d", r.Epoch)
 	}
-	if r.Error != "" {
+	switch {
+	case r.Unused:
+		fmt.Fprintf(b, ", of no use: %s", line(r.Error))
+	case r.Error != "":
 		fmt.Fprintf(b, ", which failed: %s", line(r.Error))
 	}
 	b.WriteByte('\n')
@@ -81,7 +84,7 @@ func (r *Read) print(b *strings.Builder) {
 			if p.Merged {
 				merged = ", merged"
 			}
-			row("  node "+line(p.Node), within(p.Shards, p.Start, p.End)+merged)
+			row("  "+line(p.Node), within(p.Shards, p.Start, p.End)+merged)
 			for _, k := range p.Asks {
 				k.print(row, p, within)
 			}
@@ -110,9 +113,12 @@ func (k *Ask) print(row func(...any), p *Part, within func(string, Time, Time) s
 	case k.Result == Discarded && k.Work == Work{}:
 		row(who, fmt.Sprintf("%s after %s", k.Result, k.Took))
 	default:
-		w := k.Work
-		row(who, fmt.Sprintf("%s after %s, done after %s: %d series, %d samples, %s read, %s sent; waited %s, worked %s",
-			k.Result, k.First, k.Took, w.Series, w.Samples, bytesText(w.Read), bytesText(w.Sent), w.Waited, w.Worked))
+		w, done := k.Work, ""
+		if k.Took > k.First {
+			done = fmt.Sprintf(", done after %s", k.Took)
+		}
+		row(who, fmt.Sprintf("%s after %s%s: %d series, %d samples, %s read, %s sent; waited %s, worked %s",
+			k.Result, k.First, done, w.Series, w.Samples, bytesText(w.Read), bytesText(w.Sent), w.Waited, w.Worked))
 	}
 }
 

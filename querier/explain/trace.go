@@ -299,6 +299,15 @@ func (t *Trace) Finish() *Explanation {
 	defer t.mu.Unlock()
 	x := t.mu.x
 	t.mu.x = nil
+	for _, r := range x.Reads {
+		for _, p := range r.Parts {
+			for _, k := range p.Asks {
+				if k.Took == 0 { // Nobody has waited for it.
+					k.ended()
+				}
+			}
+		}
+	}
 	x.Took = Seconds(time.Since(t.begun))
 	for _, n := range t.mu.nodes {
 		x.Nodes = append(x.Nodes, n)

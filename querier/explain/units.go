@@ -53,10 +53,15 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 // String has three digits or so.
 func (s Seconds) String() string {
 	d := time.Duration(s)
-	for unit := time.Hour; unit >= time.Microsecond; unit /= 10 {
-		if d >= unit {
-			return d.Round(max(unit/100, time.Microsecond)).String()
-		}
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second / 10).String()
+	case d >= time.Second:
+		return d.Round(time.Second / 100).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond / 10).String()
+	case d >= time.Millisecond:
+		return d.Round(time.Millisecond / 100).String()
 	}
 	return d.Round(time.Microsecond).String()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
@@ -118,7 +119,7 @@ func encodeSeries(t testing.TB, ss []chunk.Series) [][]byte {
 		require.NoError(t, e.add(one, flush))
 	}
 	require.NoError(t, flush())
-	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(ss))))
+	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(ss), someReading)))
 	return out.messages
 }
 
@@ -126,7 +127,7 @@ func encodeList[T any](t testing.TB, items []T, c codec[T]) [][]byte {
 	var out tape
 	s := &sender{conn: &out}
 	require.NoError(t, sendList(s, items, c))
-	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(items))))
+	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(items), someReading)))
 	return out.messages
 }
 
@@ -138,6 +139,47 @@ var (
 	}
 	someMetadata = []frame.Metadata{{Metric: "m", Type: "counter", Help: "helps", Unit: "s"}, {}}
 )
+
+var someReading = leaf.Reading{
+	Series: 3, Samples: 200, Bytes: 1000, Waited: 5 * time.Microsecond, Worked: 7 * time.Millisecond, Whole: true,
+}
+
+// TestEnd tells what a node did, also if it is of another version and says less or more of it.
+func TestEnd(t *testing.T) {
+	full := appendEnd(nil, 300, someReading)
+	got, err := decodeEnd(full, 300)
+	require.NoError(t, err)
+	require.Equal(t, someReading, got)
+	got, err = decodeEnd(append(full, 5, 0x80, 0x01), 300)
+	require.NoError(t, err)
+	require.Equal(t, someReading, got)
+	for n := 2; n < len(full); n++ {
+		if got, err = decodeEnd(full[:n], 300); err == nil { // It is cut after a number.
+			require.Zero(t, got)
+		}
+	}
+	_, err = decodeEnd(full, 301)
+	require.ErrorContains(t, err, "the end counts 300")
+	_, err = decodeEnd(nil, 0)
+	require.ErrorContains(t, err, "cut short")
+	_, err = decodeEnd(append(full[:2:2], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), 300)
+	require.ErrorContains(t, err, "of something")
+}
+
+func FuzzEnd(f *testing.F) {
+	f.Add(appendEnd(nil, 7, someReading))
+	f.Add(appendEnd(nil, 7, leaf.Reading{})[:1])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeEnd(data, 7)
+		if err != nil {
+			return
+		}
+		again, err := decodeEnd(appendEnd(nil, 7, r), 7)
+		require.NoError(t, err)
+		again.Whole = r.Whole
+		require.Equal(t, r, again)
+	})
+}
 
 // TestGolden holds the format still. Packed heads are left out of it: zstd may improve.
 func TestGolden(t *testing.T) {
