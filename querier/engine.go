@@ -17,7 +17,9 @@ import (
 	"github.com/barograph-db/barograph/querier/fanout"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Engine answers queries over what the nodes hold.
@@ -331,6 +333,18 @@ func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*label
 		}
 	}
 	return found, AccountOf(ctx).Take(bytes, "exemplars")
+}
+
+// Cardinality counts what the newest series of all nodes have, for a ranking of so many.
+func (e *Engine) Cardinality(ctx context.Context, ranking int) (*cardinality.Counts, error) {
+	account := AccountOf(ctx)
+	now := time.Now().UnixMilli()
+	p := plan.Make(plan.Query{Mint: now, Maxt: now}, e.view())
+	found, err := e.fanout.Cardinality(ctx, p, series.Selector{
+		Mint: now, Maxt: now, Limit: ranking,
+		Take: func(n int64) error { return account.Take(n, "how many series have what") },
+	})
+	return found, e.storageError(err)
 }
 
 // Metadata returns what is known of each metric family.

@@ -37,6 +37,7 @@ type asking[T any] struct {
 	mark   func(T, plan.Node) T // a value with the node that it is of; may be nil
 	drop   func(T)              // a value that nobody wants
 	whole  bool                 // Only who has all samples of a series can be asked.
+	once   bool                 // Nothing may be read from two nodes.
 	slots  chan struct{}
 }
 
@@ -143,7 +144,7 @@ func (r *race[T]) hedge(ctx context.Context) {
 	if len(r.tries) > 1 {
 		return // They are asked already.
 	}
-	parts, missing := r.plan.Instead(r.part, []plan.Node{r.part.Node})
+	parts, missing := r.others(r.part, []plan.Node{r.part.Node})
 	if len(missing) > 0 || len(parts) == 0 || r.divided(parts) {
 		return
 	}
@@ -191,7 +192,7 @@ func (r *race[T]) settle(ctx context.Context, res result[T]) (o Outcome[T], done
 // replace returns what to ask in place of nodes that failed. It is nothing if all is missing and that
 // is allowed.
 func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.Node, tries int, cause error) ([]plan.Part, error) {
-	parts, missing := a.plan.Instead(part, failed)
+	parts, missing := a.others(part, failed)
 	if tries >= maxTries {
 		parts, missing = nil, []plan.Missing{{Shards: part.Shards, Mint: part.Mint, Maxt: part.Maxt}}
 	}
@@ -208,6 +209,15 @@ func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.N
 		a.fanout.metrics.instead.Inc()
 	}
 	return parts, nil
+}
+
+// others returns what to ask in place of nodes.
+func (a *asking[T]) others(part plan.Part, without []plan.Node) ([]plan.Part, []plan.Missing) {
+	parts, missing := a.plan.Instead(part, without)
+	if a.once {
+		parts = plan.Once(parts)
+	}
+	return parts, missing
 }
 
 // ErrDivided says that what a node has failed to answer can only be had from several that have some of

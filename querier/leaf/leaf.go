@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -21,6 +22,9 @@ type Store interface {
 	// Exemplars returns those of series that match all matchers of any of the sets.
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) []frame.Metadata
+	// Cardinality counts what the newest series have that are in the selector's shards, for a ranking of
+	// as many as its limit. Of the rest of it only Take counts.
+	Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error)
 }
 
 // Node is what can be asked: a Store that may be out of reach.
@@ -33,6 +37,7 @@ type Node interface {
 	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) ([]frame.Metadata, error)
+	Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error)
 }
 
 // Request is an aggregation that a node is to compute.
@@ -122,6 +127,14 @@ func (l *Leaf) Metadata(ctx context.Context) ([]frame.Metadata, error) {
 		return nil, err
 	}
 	return l.store.Metadata(ctx), nil
+}
+
+// Cardinality counts what the newest series of some shards have.
+func (l *Leaf) Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.Cardinality(ctx, bounded(ctx, sel))
 }
 
 // bounded makes Take fail once the context has ended, so that loops which ask for nothing else

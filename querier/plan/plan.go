@@ -98,6 +98,26 @@ func (p Plan) Split() (whole, rest Plan) {
 	return whole, rest
 }
 
+// Once returns parts with every shard in one of them, for what must not be read twice. They are of a
+// plan for a moment, so that there are none but whole and merged ones.
+func Once(parts []Part) []Part {
+	var out []Part
+	var seen *series.ShardSet
+	for _, part := range parts {
+		if part.Shards != nil {
+			if seen == nil {
+				seen = &series.ShardSet{Bits: part.Shards.Bits}
+			}
+			if part.Shards = part.Shards.Without(seen); part.Shards == nil {
+				continue
+			}
+		}
+		part.Merged = false
+		out = append(out, part)
+	}
+	return out
+}
+
 // Instead lays a part of the plan over nodes other than these. What it returns has as many samples as
 // the part unless something is missing.
 func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {

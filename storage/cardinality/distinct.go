@@ -65,3 +65,6 @@ func (d *Distinct) Count() uint64 {
 	share := float64(d.hashes[n-1]) / math.MaxUint64
 	return uint64(float64(n-1) / share)
 }
+
+// Held is how many hashes there are in it.
+func (d *Distinct) Held() int { return len(d.hashes) }

@@ -38,6 +38,8 @@ const (
 	methodValues    = "leaf.values"
 	methodExemplars = "leaf.exemplars"
 	methodMetadata  = "leaf.metadata"
+
+	methodCardinality = "leaf.cardinality"
 )
 
 type messageKind uint8

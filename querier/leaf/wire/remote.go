@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -57,6 +58,18 @@ func (r *Remote) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*label
 // Metadata returns what is known of each metric family.
 func (r *Remote) Metadata(ctx context.Context) ([]frame.Metadata, error) {
 	return ask(ctx, r, methodMetadata, &request{}, atMost(maxUnaccounted), metadata{})
+}
+
+// Cardinality counts what the newest series of some shards have.
+func (r *Remote) Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	found, err := ask(ctx, r, methodCardinality, &request{selector: sel, sets: [][]Matcher{nil}}, sel.Take, counts{})
+	if err == nil && len(found) != 1 {
+		err = malformed("%d counts", len(found))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 // maxUnaccounted is how many bytes an answer may take for which there is no account.

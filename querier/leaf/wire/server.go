@@ -9,6 +9,7 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 )
 
 // Limits are those of a node on what others ask of it.
@@ -62,6 +63,8 @@ func (s *Server) Handlers() map[string]Handler {
 		methodValues:    (*call).values,
 		methodExemplars: (*call).exemplars,
 		methodMetadata:  (*call).metadata,
+
+		methodCardinality: (*call).cardinality,
 	} {
 		all[method] = func(ctx context.Context, c Conn) error { return s.serve(ctx, c, method, do) }
 	}
@@ -237,6 +240,11 @@ func (c *call) exemplars(ctx context.Context) (int, error) {
 func (c *call) metadata(ctx context.Context) (int, error) {
 	found, err := c.node.Metadata(ctx)
 	return sendAnswer(c, found, err, metadata{})
+}
+
+func (c *call) cardinality(ctx context.Context) (int, error) {
+	found, err := c.node.Cardinality(ctx, c.selector)
+	return sendAnswer(c, []*cardinality.Counts{found}, err, counts{})
 }
 
 func sendAnswer[T any](c *call, items []T, err error, code codec[T]) (int, error) {
