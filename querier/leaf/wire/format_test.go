@@ -17,6 +17,7 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -63,6 +64,9 @@ func requests() map[string]*request {
 		methodValues:    {selector: series.Selector{Maxt: 5}, name: "job", sets: [][]Matcher{ms[:1]}},
 		methodExemplars: {selector: series.Selector{Mint: 3, Maxt: 9}, sets: [][]Matcher{ms, nil, ms[2:]}},
 		methodMetadata:  {},
+		methodCardinality: {
+			selector: series.Selector{Mint: 5, Maxt: 5, Shards: shards, Limit: 10}, sets: [][]Matcher{nil},
+		},
 		methodPartial: {
 			selector: series.Selector{Maxt: 9, Shards: shards}, sets: [][]Matcher{ms[:1]},
 			expr: []byte("expression"), grid: eval.Grid{Start: -5, Step: 15_000, Steps: 241}, lookback: 300_000, perStep: true,
@@ -181,6 +185,16 @@ func FuzzEnd(f *testing.F) {
 	})
 }
 
+func someCounts() []*cardinality.Counts {
+	values := cardinality.NewDistinct(cardinality.Values)
+	values.Add("a")
+	return []*cardinality.Counts{{
+		Series: 2, Chunks: 3, MinTime: -5, MaxTime: 5, Pairs: values,
+		Metrics: []cardinality.Ranked{{Name: "up", Value: 2}}, Labels: []cardinality.Ranked{{Name: "job=a", Value: 2}},
+		Names: []cardinality.Name{{Name: "job", Bytes: 2, Values: values}},
+	}}
+}
+
 // TestGolden holds the format still. Packed heads are left out of it: zstd may improve.
 func TestGolden(t *testing.T) {
 	files := map[string][]byte{}
@@ -196,6 +210,7 @@ func TestGolden(t *testing.T) {
 	files["series"] = bytes.Join(encodeSeries(t, someSeries(t)[:3]), nil)
 	files["strings"] = bytes.Join(encodeList(t, someStrings, &sortedStrings{}), nil)
 	files["exemplars"] = bytes.Join(encodeList(t, someExemplars, exemplars{}), nil)
+	files["counts"] = bytes.Join(encodeList(t, someCounts(), counts{}), nil)
 	files["metadata"] = bytes.Join(encodeList(t, someMetadata, metadata{}), nil)
 	for name, got := range files {
 		file := "testdata/v1/" + name + ".bin"
@@ -227,6 +242,9 @@ func TestRoundTrip(t *testing.T) {
 	es, err := read(encodeList(t, someExemplars, exemplars{}), exemplars{})
 	require.NoError(t, err)
 	require.Equal(t, someExemplars, es)
+	cs, err := read(encodeList(t, someCounts(), counts{}), counts{})
+	require.NoError(t, err)
+	require.Equal(t, someCounts()[0].Append(nil), cs[0].Append(nil))
 	ms, err := read(encodeList(t, someMetadata, metadata{}), metadata{})
 	require.NoError(t, err)
 	require.Equal(t, someMetadata, ms)
@@ -279,7 +297,7 @@ func bounded(t *testing.T) func(int64) error {
 }
 
 func FuzzRequest(f *testing.F) {
-	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial}
+	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial, methodCardinality}
 	for i, m := range methods {
 		f.Add(uint8(i), appendRequest(nil, m, requests()[m]))
 	}
@@ -315,6 +333,7 @@ func FuzzSeries(f *testing.F) {
 func FuzzLists(f *testing.F) {
 	for _, messages := range [][][]byte{
 		encodeList(f, someStrings, &sortedStrings{}), encodeList(f, someExemplars, exemplars{}), encodeList(f, someMetadata, metadata{}),
+		encodeList(f, someCounts(), counts{}),
 	} {
 		f.Add(messages[0], messages[1])
 	}
@@ -324,6 +343,7 @@ func FuzzLists(f *testing.F) {
 		fuzzList(t, messages, func() codec[string] { return &sortedStrings{} })
 		fuzzList(t, messages, func() codec[frame.Metadata] { return metadata{} })
 		_, _ = read(messages, exemplars{}) // NaN is not equal to itself.
+		_, _ = read(messages, counts{})
 	})
 }
 
