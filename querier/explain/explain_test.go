@@ -62,7 +62,7 @@ func FuzzUnits(f *testing.F) {
 // TestNil does nothing, anywhere.
 func TestNil(t *testing.T) {
 	var trace *Trace
-	trace.Begin("up", plan.Node{}, nil)
+	trace.Begin("up", plan.Node{}, nil, 0)
 	trace.Evaluated(nil, Columns, false, 1)
 	ctx, read := trace.Read(context.Background(), plan.Plan{}, Series)
 	require.Nil(t, ReadOf(ctx))
@@ -87,7 +87,7 @@ func statement(t *testing.T, text string) *parser.EvalStmt {
 func TestBounds(t *testing.T) {
 	trace := New()
 	self := plan.Node{ID: placement.NodeID{1}, Name: "a\x1b\n"}
-	trace.Begin("up", self, statement(t, "up"))
+	trace.Begin("up", self, statement(t, "up"), 0)
 	part := plan.Part{Node: self, Maxt: 5}
 	p := plan.Plan{Query: plan.Query{Maxt: 5}, Self: self, Parts: []plan.Part{part}}
 	asks := 0
@@ -101,7 +101,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	x := trace.Finish()
-	trace.Begin("down", self, statement(t, "down")) // It is too late.
+	trace.Begin("down", self, statement(t, "down"), 0) // It is too late.
 	require.Equal(t, "up", x.Query)
 	require.Less(t, len(x.Reads), maxReads)
 	require.Equal(t, maxReads+10, len(x.Reads)+x.MoreReads)
@@ -123,7 +123,7 @@ func TestBounds(t *testing.T) {
 func TestTree(t *testing.T) {
 	trace := New()
 	stmt := statement(t, "sum(a) + max_over_time(sum(b)[1m:10s]) * (c + 1)")
-	trace.Begin("", plan.Node{}, stmt)
+	trace.Begin("", plan.Node{}, stmt, 0)
 	plus := stmt.Expr.(*parser.BinaryExpr)
 	trace.Evaluated(plus, Columns, true, time.Second)
 	trace.Evaluated(plus.LHS, Nodes, false, time.Second)

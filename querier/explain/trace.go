@@ -62,11 +62,11 @@ func (t *Trace) change(do func(*Explanation)) {
 }
 
 // Begin says that the query's turn has come, which node is asked, and what is going to be evaluated.
-func (t *Trace) Begin(query string, self plan.Node, stmt *parser.EvalStmt) {
+func (t *Trace) Begin(query string, self plan.Node, stmt *parser.EvalStmt, waited time.Duration) {
 	t.change(func(x *Explanation) {
 		x.Query = query
 		x.Node, t.mu.self = self.String(), self
-		x.Waited = Seconds(time.Since(t.begun))
+		x.Waited = Seconds(waited)
 		x.Start, x.End, x.Step = Time(stmt.Start.UnixMilli()), Time(stmt.End.UnixMilli()), Seconds(stmt.Interval)
 		x.Tree = t.grow(stmt.Expr)
 	})

@@ -31,8 +31,8 @@ func (r *Reading) add(s chunk.Series) {
 
 type observerKey struct{}
 
-// Observe returns a context for one question to a node: see is told what the node did, once that is
-// known. It may be called by another goroutine, and is not called for an answer without series.
+// Observe returns a context for one question to a node: see is told what the node did for it, once at
+// most, when that is known. A Leaf tells what it did for series and partial results.
 func Observe(ctx context.Context, see func(Reading)) context.Context {
 	return context.WithValue(ctx, observerKey{}, see)
 }

@@ -12,9 +12,10 @@ type Limits struct {
 }
 
 const (
-	// Values is up to how many values of a name are exact, Pairs up to how many labels in all.
+	// Values is up to how many values of a name are exact.
 	Values = 4096
-	Pairs  = 1 << 16
+	// Pairs is up to how many labels in all are.
+	Pairs = 1 << 16
 
 	leastRanked = 10_000
 	leastNames  = 500

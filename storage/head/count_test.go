@@ -37,8 +37,10 @@ func TestCount(t *testing.T) {
 		want []cardinality.Ranked
 		got  []cardinality.Ranked
 	}{
-		{ranked(stats.SeriesByMetric), cardinality.Top(all.Metrics, 10)}, {ranked(stats.SeriesByPair), cardinality.Top(all.Labels, 10)},
-		{ranked(stats.ValuesByName), all.ByValues(10)}, {ranked(stats.BytesByName), all.ByBytes(10)},
+		{ranked(stats.SeriesByMetric), cardinality.Top(all.Metrics, 10)},
+		{ranked(stats.SeriesByPair), cardinality.Top(all.Labels, 10)},
+		{ranked(stats.ValuesByName), all.ByValues(10)},
+		{ranked(stats.BytesByName), all.ByBytes(10)},
 	} {
 		require.Equal(t, c.want, c.got)
 	}

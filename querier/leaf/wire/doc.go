@@ -13,8 +13,8 @@
 //	  │ ◄────────────────────────────────────┘
 //
 // An answer ends with a message that counts what was in it, and says what the node did for it. A stream
-// that ends without one was cut, and is an error whatever came before. Who asked may close the stream at any time, which ends the
-// handler's context.
+// that ends without one was cut, and is an error whatever came before. Who asked may close the stream at
+// any time, which ends the handler's context.
 //
 // A node that is asked for a partial result computes all of it first, under limits of its own, and then
 // sends some groups at a time.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -264,6 +265,44 @@ func TestNodesSayWhatTheyDid(t *testing.T) {
 	require.Positive(t, there.Received)
 	there.Received = 0
 	require.Zero(t, there, "it did not come to say so")
+}
+
+// late lets requests wait for their turn.
+type late struct{ limits }
+
+func (l late) Admit(ctx context.Context) (*wire.Admission, error) {
+	time.Sleep(time.Minute)
+	return l.limits.Admit(ctx)
+}
+
+// TestTimesOfNodes are told apart: before a request's turn, at work, and while who asked was behind.
+func TestTimesOfNodes(t *testing.T) {
+	_, err := list(t, remoteOf(t, leaf.New(fleet(t, 10, 3))), everyone) // What all share is not to be of the bubble.
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		local := leaf.New(fleet(t, 10, 3))
+		server := wire.NewServer(wire.ServerOptions{Node: local, Limits: late{limits{1 << 40}}})
+		n := &queriertest.Network{Handlers: server.Handlers(), Window: 1, Tap: func(int, []byte) error {
+			time.Sleep(time.Hour)
+			return nil
+		}}
+		var got leaf.Reading
+		ctx := leaf.Observe(context.Background(), func(r leaf.Reading) { got = r })
+		set, err := wire.NewRemote(n.Open).Select(ctx, everyone)
+		require.NoError(t, err)
+		for set.Next() {
+		}
+		require.NoError(t, set.Close())
+		n.Wait()
+		require.Equal(t, int64(10), got.Series)
+		require.Equal(t, time.Minute, got.Waited)
+		require.Zero(t, got.Worked)
+	})
+}
+
+func remoteOf(t *testing.T, n leaf.Node) leaf.Node {
+	remote, _ := serve(t, n)
+	return remote
 }
 
 func requireSame(t testing.TB, want, got []chunk.Series) {
