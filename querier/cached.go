@@ -32,7 +32,7 @@ func (e *Engine) cacheable(ctx context.Context, text string, w Window, opts Quer
 		return nil
 	}
 	a := &cachedRange{engine: e, text: text, opts: opts}
-	if opts.NoCache || opts.PerStepStats || !a.place(w) || !a.open(ctx) {
+	if opts.NoCache || opts.Explain || opts.PerStepStats || !a.place(w) || !a.open(ctx) {
 		e.results.Count(cache.Uncacheable)
 		return nil
 	}

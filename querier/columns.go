@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/merge"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -102,7 +103,9 @@ func gridOf(s *parser.EvalStmt) (eval.Grid, bool) {
 // replace returns what to put in the place of x, or nil when promql is to evaluate it. The steps of
 // x repeat so often in the query.
 func (v *vectorizer) replace(ctx context.Context, x *eval.Expr, at parser.Expr, p eval.Params, repeat int64) (parser.Expr, error) {
+	begin := time.Now()
 	res, err := v.evaluate(ctx, x, p)
+	v.source.trace.Evaluated(at, explain.Columns, errors.Is(err, eval.ErrFallback), time.Since(begin))
 	switch {
 	case errors.Is(err, eval.ErrFallback):
 		v.source.engine.metrics.columnar.WithLabelValues("left").Inc()
@@ -204,7 +207,9 @@ func (v *vectorizer) read(ctx context.Context, x *eval.Expr, p eval.Params, name
 	if res, err := v.push(ctx, x, p, sel, readers); !errors.Is(err, eval.ErrFallback) {
 		return res, err
 	}
+	ctx, selection := v.source.trace.Read(ctx, readers, explain.Series)
 	sets, err := e.fanout.Select(ctx, readers, sel)
+	selection.Settle(false, err)
 	if err != nil {
 		return nil, e.storageError(err)
 	}

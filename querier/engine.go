@@ -14,10 +14,13 @@ import (
 	"github.com/prometheus/prometheus/util/stats"
 
 	"github.com/barograph-db/barograph/querier/cache"
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/fanout"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Engine answers queries over what the nodes hold.
@@ -116,6 +119,8 @@ type QueryOptions struct {
 	Timeout time.Duration
 	// PerStepStats asks for statistics of each step, as stats=all does.
 	PerStepStats bool
+	// Explain asks for an explanation.
+	Explain bool
 	// UseStartTimestamps in place of the engine's feature; nil is the engine's.
 	UseStartTimestamps *bool
 	// NoCache neither takes from the results that are kept nor keeps any.
@@ -133,6 +138,8 @@ type Result struct {
 	Value    parser.Value
 	Warnings annotations.Annotations
 	Stats    *stats.Statistics
+	// Explanation is nil unless it was asked for.
+	Explanation *explain.Explanation
 
 	close func()
 }
@@ -177,6 +184,9 @@ func (e *Engine) run(ctx context.Context, opts QueryOptions,
 	if own.lookback <= 0 {
 		own.lookback = e.opts.LookbackDelta
 	}
+	if opts.Explain {
+		own.trace = explain.New()
+	}
 	built, err := build(own, promql.NewPrometheusQueryOpts(opts.PerStepStats, opts.LookbackDelta, opts.UseStartTimestamps))
 	if err != nil {
 		own.account.Close()
@@ -191,6 +201,7 @@ func (e *Engine) run(ctx context.Context, opts QueryOptions,
 		return nil, err
 	}
 	res := q.Exec(ctx)
+	explanation := own.trace.Finish()
 	if res.Err == nil {
 		res.Err = own.account.settle(resultBytes(res.Value), "its result")
 	}
@@ -198,7 +209,7 @@ func (e *Engine) run(ctx context.Context, opts QueryOptions,
 		q.Close()
 		return nil, res.Err
 	}
-	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), close: q.Close}, nil
+	return &Result{Value: res.Value, Warnings: res.Warnings, Stats: q.Stats(), Explanation: explanation, close: q.Close}, nil
 }
 
 // NewInstantQuery prepares a query over any Queryable, under the engine's limits. It makes Engine a
@@ -341,6 +352,18 @@ func (e *Engine) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*label
 		}
 	}
 	return found, AccountOf(ctx).Take(bytes, "exemplars")
+}
+
+// Cardinality counts what the newest series of all nodes have, for a ranking of so many.
+func (e *Engine) Cardinality(ctx context.Context, ranking int) (*cardinality.Counts, error) {
+	account := AccountOf(ctx)
+	now := time.Now().UnixMilli()
+	p := plan.Make(plan.Query{Mint: now, Maxt: now}, e.view())
+	found, err := e.fanout.Cardinality(ctx, p, series.Selector{
+		Mint: now, Maxt: now, Limit: ranking,
+		Take: func(n int64) error { return account.Take(n, "how many series have what") },
+	})
+	return found, e.storageError(err)
 }
 
 // Metadata returns what is known of each metric family.

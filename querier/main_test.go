@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -74,6 +75,10 @@ func (f *fakeStore) Exemplars(context.Context, int64, int64, ...[]*labels.Matche
 
 func (f *fakeStore) Metadata(context.Context) []frame.Metadata {
 	return []frame.Metadata{{Metric: "up"}}
+}
+
+func (f *fakeStore) Cardinality(context.Context, series.Selector) (*cardinality.Counts, error) {
+	return &cardinality.Counts{}, nil
 }
 
 type fakeSet struct {

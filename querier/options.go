@@ -101,7 +101,7 @@ func (o *Options) view() func() plan.View {
 	if o.Cluster.View != nil {
 		return o.Cluster.View
 	}
-	alone := plan.Single(plan.Node{Name: "self"})
+	alone := plan.Single(plan.Node{Name: "this node"})
 	return func() plan.View { return alone }
 }
 

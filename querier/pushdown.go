@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/fanout"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/merge"
@@ -43,6 +45,7 @@ func (v *vectorizer) push(ctx context.Context, x *eval.Expr, params eval.Params,
 	}
 	defer d.held.give(0)
 	sel.Take = d.held.take
+	begin := time.Now()
 	res, err := d.compute(ctx, sel, whole, rest)
 	counter, result := v.source.engine.metrics.pushed, "computed"
 	switch {
@@ -52,12 +55,26 @@ func (v *vectorizer) push(ctx context.Context, x *eval.Expr, params eval.Params,
 		result = "failed"
 	}
 	counter.WithLabelValues(result).Add(float64(len(whole.Parts)))
+	if err == nil {
+		v.source.trace.Evaluated(x.Aggregation(), explain.Nodes, false, time.Since(begin))
+	}
 	return res, err
 }
 
-func (d *pushdown) compute(ctx context.Context, sel series.Selector, whole, rest plan.Plan) (*eval.Result, error) {
+// errTogether is what an explanation says of partial results that are not enough.
+var errTogether = errors.New("only all series together can tell")
+
+func (d *pushdown) compute(ctx context.Context, sel series.Selector, whole, rest plan.Plan) (_ *eval.Result, err error) {
 	e := d.source.engine
-	partials, err := e.fanout.Partial(ctx, whole, sel, d.ask)
+	asking, traced := d.source.trace.Read(ctx, whole, explain.Partials)
+	defer func() {
+		why := err
+		if errors.Is(err, eval.ErrFallback) {
+			why = errTogether
+		}
+		traced.Settle(err != nil, why)
+	}()
+	partials, err := e.fanout.Partial(asking, whole, sel, d.ask)
 	if err != nil {
 		return nil, e.storageError(err)
 	}
@@ -120,7 +137,9 @@ func (d *pushdown) limited() eval.Params {
 // read computes the part of what is not whole anywhere.
 func (d *pushdown) read(ctx context.Context, sel series.Selector, rest plan.Plan) (_ *eval.Part, err error) {
 	e := d.source.engine
+	ctx, traced := d.source.trace.Read(ctx, rest, explain.Series)
 	sets, err := e.fanout.Select(ctx, rest, sel)
+	traced.Settle(false, err)
 	if err != nil {
 		return nil, e.storageError(err)
 	}

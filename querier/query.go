@@ -17,7 +17,8 @@ type query struct {
 	engine  *Engine
 	text    string
 	timeout time.Duration
-	steps   int64       // of its subqueries
+	steps   int64 // of its subqueries
+	waited  time.Duration
 	source  *queryable  // nil when it is not ours
 	owner   bool        // of the source's account
 	columns *vectorizer // nil when all is left to promql
@@ -28,7 +29,9 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	e := q.engine
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
+	came := time.Now()
 	slot, err := e.gate.enter(ctx)
+	q.waited = time.Since(came)
 	if err != nil {
 		return &promql.Result{Err: e.explain(err)}
 	}
@@ -53,6 +56,9 @@ func (q *query) evaluate(ctx context.Context) *promql.Result {
 	defer q.columns.finish()
 	if q.owner {
 		defer q.source.account.Close()
+	}
+	if s, ok := q.Statement().(*parser.EvalStmt); ok && q.source != nil && q.source.trace != nil {
+		q.source.trace.Begin(q.text, q.engine.view().Self, s, q.waited)
 	}
 	if err := q.compute(ctx); err != nil {
 		return &promql.Result{Err: err}

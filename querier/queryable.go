@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/merge"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -33,6 +34,8 @@ type queryable struct {
 	selected map[*labels.Matcher]*selected
 	// weights of the query's selectors, found in the same way.
 	weights map[*labels.Matcher]*weight
+	// trace of what becomes of the query; nil if nobody wants to know.
+	trace *explain.Trace
 }
 
 // Querier reads samples.
@@ -114,7 +117,9 @@ func (q *labelQuerier) read(ctx context.Context, sorted bool, hints *promstorage
 		return set, opts, nil
 	}
 	p := plan.Make(plan.Query{Matchers: ms, Mint: sel.Mint, Maxt: sel.Maxt}, q.engine.view())
+	ctx, read := q.trace.Read(ctx, p, explain.Series)
 	sets, err := q.engine.fanout.Select(ctx, p, sel)
+	read.Settle(false, err)
 	if err != nil {
 		return nil, opts, q.engine.storageError(err)
 	}

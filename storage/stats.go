@@ -1,8 +1,12 @@
 package storage
 
 import (
+	"context"
+
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/index"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Stats tells what the node holds.
@@ -31,6 +35,12 @@ func (db *DB) Stats(limit int) Stats {
 		})
 	}
 	return s
+}
+
+// Cardinality counts what the series in the head have that are in the selector's shards, for a ranking of as
+// many as its limit. Of the rest of it Take counts.
+func (db *DB) Cardinality(_ context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	return db.head.Count(sel.Shards, sel.Limit, sel.Take)
 }
 
 // Active is the number of series in the head.

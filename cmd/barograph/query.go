@@ -21,12 +21,14 @@ type question struct {
 	target  target
 	expr    string
 	format  string
+	explain bool
 	timeout time.Duration
 }
 
 func (q *question) register(clause *kingpin.CmdClause) {
 	q.target.register(clause)
 	clause.Flag("format", "How to print the answer: table, json or csv.").Default("table").EnumVar(&q.format, "table", "json", "csv")
+	clause.Flag("explain", "Print how the answer came about: what evaluated it, which nodes read what, and what that took.").BoolVar(&q.explain)
 	clause.Flag("timeout", "Longest time to wait for the answer.").Default("2m").DurationVar(&q.timeout)
 	clause.Arg("expr", "PromQL expression.").Required().StringVar(&q.expr)
 }
@@ -88,6 +90,10 @@ func (q *question) ask(s streams, send func(context.Context, v1.API) (model.Valu
 	if err != nil {
 		return fmt.Errorf("--url: %w", err)
 	}
+	explained := &explainedClient{Client: client}
+	if q.explain {
+		client = explained
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), q.timeout)
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
@@ -105,6 +111,9 @@ func (q *question) ask(s streams, send func(context.Context, v1.API) (model.Valu
 			return fmt.Errorf("query: %s: %s", apiErr.Type, apiErr.Msg)
 		}
 		return fmt.Errorf("query: %w", err)
+	}
+	if q.explain {
+		return explained.print(s, value, q.format)
 	}
 	return printValue(s.out, value, q.format)
 }

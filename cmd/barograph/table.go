@@ -11,17 +11,14 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/barograph-db/barograph/querier/explain"
 )
 
 // printValue prints an answer as an aligned table, as CSV, or as the JSON it came in.
 func printValue(w io.Writer, v model.Value, format string) error {
 	if format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
-			ResultType string      `json:"resultType"`
-			Result     model.Value `json:"result"`
-		}{v.Type().String(), v})
+		return printJSON(w, answer{ResultType: v.Type().String(), Result: v})
 	}
 	rows, err := table(v)
 	if err != nil {
@@ -44,6 +41,19 @@ func printValue(w io.Writer, v model.Value, format string) error {
 		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
 	return tw.Flush()
+}
+
+// answer is the data of a query's answer.
+type answer struct {
+	ResultType string               `json:"resultType"`
+	Result     model.Value          `json:"result"`
+	Explain    *explain.Explanation `json:"explain,omitempty"`
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // clean keeps label values from breaking the table's lines, or the terminal.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/storage/frame"
 )
 
@@ -127,8 +128,9 @@ func appendExemplars(dst []byte, s exemplars) []byte {
 
 // queryData is the result of a query.
 type queryData struct {
-	value parser.Value
-	stats stats.QueryStats
+	value       parser.Value
+	stats       stats.QueryStats
+	explanation *explain.Explanation
 }
 
 func (d queryData) encode(b *body) {
@@ -150,6 +152,11 @@ func (d queryData) encode(b *body) {
 		// The statistics are numbers of the engine: there is no value of them that does not encode.
 		if data, err := json.Marshal(d.stats.Builtin()); err == nil {
 			b.buf = append(append(b.buf, `,"stats":`...), data...)
+		}
+	}
+	if d.explanation != nil { // It encodes as well.
+		if data, err := json.Marshal(d.explanation); err == nil {
+			b.buf = append(append(b.buf, `,"explain":`...), data...)
 		}
 	}
 	b.buf = append(b.buf, '}')

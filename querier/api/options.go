@@ -78,7 +78,7 @@ type Options struct {
 
 // Store is what the storage tells about itself. Each function may be nil.
 type Store struct {
-	// Stats of the head with the limit largest of each ranking.
+	// Stats of the head, or of the heads of all nodes, with the limit largest of each ranking.
 	Stats     func(ctx context.Context, limit int) (TSDBStats, error)
 	Blocks    func(ctx context.Context) ([]Block, error)
 	WALReplay func() (WALReplay, error)

@@ -75,7 +75,7 @@ func run(r request, limit int, evaluate func(text string, opts querier.QueryOpti
 		return answer{}, queryError(err)
 	}
 	value, cut := truncate(result.Value, limit)
-	data := queryData{value: value}
+	data := queryData{value: value, explanation: result.Explanation}
 	ans := answer{warnings: result.Warnings, query: text, done: result.Close}
 	if cut {
 		ans.warnings.Add(errTruncated)
@@ -122,7 +122,8 @@ func (r request) queryOptions() (opts querier.QueryOptions, err error) {
 	}
 	opts.PerStepStats = r.value("stats") == "all"
 	opts.NoCache = strings.Contains(strings.ToLower(r.Header.Get("Cache-Control")), "no-store")
-	return opts, nil
+	opts.Explain, err = r.boolean("explain")
+	return opts, err
 }
 
 // truncate cuts a result to limit series; 0 is no limit.

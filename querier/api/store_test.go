@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -139,4 +140,8 @@ func custom() *histogram.FloatHistogram {
 		Schema: histogram.CustomBucketsSchema, Count: 10, Sum: 20, CustomValues: []float64{1, 2.5, 5},
 		PositiveSpans: []histogram.Span{{Offset: 0, Length: 1}, {Offset: 1, Length: 2}}, PositiveBuckets: []float64{3, 5, 2},
 	}
+}
+
+func (m *memory) Cardinality(context.Context, series.Selector) (*cardinality.Counts, error) {
+	return &cardinality.Counts{}, m.err
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"strconv"
+
+	"github.com/barograph-db/barograph/storage/cardinality"
 )
 
 // TSDBStats are the head's numbers and rankings, largest first.
@@ -27,6 +29,26 @@ type HeadStats struct {
 type Ranked struct {
 	Name  string `json:"name"`
 	Value uint64 `json:"value"`
+}
+
+// RankedStats are those of what several nodes hold, with the limit largest of each ranking.
+func RankedStats(c *cardinality.Counts, limit int) TSDBStats {
+	ranked := func(list []cardinality.Ranked) []Ranked {
+		out := make([]Ranked, len(list))
+		for i, r := range list {
+			out[i] = Ranked{Name: r.Name, Value: r.Value}
+		}
+		return out
+	}
+	return TSDBStats{
+		HeadStats: HeadStats{
+			NumSeries: c.Series, NumLabelPairs: int(c.Pairs.Count()), ChunkCount: int64(c.Chunks), MinTime: c.MinTime, MaxTime: c.MaxTime,
+		},
+		SeriesCountByMetricName:     ranked(cardinality.Top(c.Metrics, limit)),
+		LabelValueCountByLabelName:  ranked(c.ByValues(limit)),
+		MemoryInBytesByLabelName:    ranked(c.ByBytes(limit)),
+		SeriesCountByLabelValuePair: ranked(cardinality.Top(c.Labels, limit)),
+	}
 }
 
 // Block describes a part on disk in the terms of Prometheus' blocks.
@@ -84,7 +106,7 @@ func (a *API) statusTSDB(r request) (answer, error) {
 	}
 	stats, err := a.opts.Store.Stats(r.Context(), limit)
 	if err != nil {
-		return answer{}, fail(internal, err)
+		return answer{}, err
 	}
 	for _, ranking := range []*[]Ranked{
 		&stats.SeriesCountByMetricName, &stats.LabelValueCountByLabelName,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/barograph-db/barograph/querier/partial"
@@ -27,6 +29,16 @@ type Part struct {
 	Differ  bool
 	// Steps are the statistics of each step, with Params.PerStep.
 	Steps Statistics
+	// Overlap is how much time the workers took beyond that of one, being several at a time.
+	Overlap time.Duration
+}
+
+// Aggregation is what x is of the query, if it aggregates; else nil.
+func (x *Expr) Aggregation() parser.Expr {
+	if x.op == 0 {
+		return nil
+	}
+	return x.at
 }
 
 // Aggregates reports whether the expression is an aggregation of series that it reads, and so can be
@@ -167,7 +179,7 @@ func (r *run) try(ctx context.Context) (*Part, error) {
 	part := &Part{
 		Set: &partial.Set{Aggregate: r.agg}, Read: len(r.list),
 		Samples: r.samples.Load(), NewSamples: r.reads.Load(), Points: r.points.Load(), Bytes: r.bytes,
-		Dropped: r.dropped, Differ: r.differ,
+		Dropped: r.dropped, Differ: r.differ, Overlap: time.Duration(r.overlap.Load()),
 	}
 	columns := make([]*partial.Column, len(r.groups))
 	if r.params.PerStep {

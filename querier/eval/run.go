@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -119,6 +120,7 @@ type run struct {
 	points  atomic.Int64
 	samples atomic.Int64
 	reads   atomic.Int64
+	overlap atomic.Int64 // in nanoseconds, see Part
 }
 
 // piece is what one worker has done.
@@ -177,10 +179,16 @@ func (r *run) work(ctx context.Context) error {
 		return one(ctx, 0) // To wake another thread costs more than a few series.
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	begin := time.Now()
 	for i := range r.pieces {
-		g.Go(func() error { return one(ctx, i) })
+		g.Go(func() error {
+			defer func() { r.overlap.Add(int64(time.Since(begin))) }()
+			return one(ctx, i)
+		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	r.overlap.Add(-int64(time.Since(begin)))
+	return err
 }
 
 // split returns where the part of each worker begins, and the end.

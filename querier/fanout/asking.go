@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/series"
@@ -36,6 +37,7 @@ type asking[T any] struct {
 	mark   func(T, plan.Node) T // a value with the node that it is of; may be nil
 	drop   func(T)              // a value that nobody wants
 	whole  bool                 // Only who has all samples of a series can be asked.
+	once   bool                 // Nothing may be read from two nodes.
 	slots  chan struct{}
 }
 
@@ -77,6 +79,7 @@ func lacking(ctx context.Context, missing []plan.Missing, cause error) error {
 	if err := (&MissingError{Missing: missing, Err: cause}); !missingOf(ctx).accept(err) {
 		return err
 	}
+	explain.ReadOf(ctx).Lacks(missing)
 	return nil
 }
 
@@ -123,7 +126,14 @@ type race[T any] struct {
 
 // launch asks for parts that together stand for the whole part.
 func (r *race[T]) launch(ctx context.Context, parts []plan.Part, hedge bool) {
-	t := r.begin(ctx, hedge)
+	kind := explain.Planned
+	switch {
+	case hedge:
+		kind = explain.Hedge
+	case len(r.tries) > 0:
+		kind = explain.Instead
+	}
+	t := r.begin(ctx, r.part, kind)
 	r.tries = append(r.tries, t)
 	r.running++
 	go func() { r.results <- r.attempt(t, parts) }()
@@ -134,7 +144,7 @@ func (r *race[T]) hedge(ctx context.Context) {
 	if len(r.tries) > 1 {
 		return // They are asked already.
 	}
-	parts, missing := r.plan.Instead(r.part, []plan.Node{r.part.Node})
+	parts, missing := r.others(r.part, []plan.Node{r.part.Node})
 	if len(missing) > 0 || len(parts) == 0 || r.divided(parts) {
 		return
 	}
@@ -156,6 +166,7 @@ func (r *race[T]) settle(ctx context.Context, res result[T]) (o Outcome[T], done
 			r.fanout.metrics.hedges.WithLabelValues("won").Inc()
 		}
 		res.try.taken = true
+		res.try.attempt.Taken()
 		o.Values, o.try = res.values, res.try
 		return o, true
 	case res.final:
@@ -181,7 +192,7 @@ func (r *race[T]) settle(ctx context.Context, res result[T]) (o Outcome[T], done
 // replace returns what to ask in place of nodes that failed. It is nothing if all is missing and that
 // is allowed.
 func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.Node, tries int, cause error) ([]plan.Part, error) {
-	parts, missing := a.plan.Instead(part, failed)
+	parts, missing := a.others(part, failed)
 	if tries >= maxTries {
 		parts, missing = nil, []plan.Missing{{Shards: part.Shards, Mint: part.Mint, Maxt: part.Maxt}}
 	}
@@ -198,6 +209,15 @@ func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.N
 		a.fanout.metrics.instead.Inc()
 	}
 	return parts, nil
+}
+
+// others returns what to ask in place of nodes.
+func (a *asking[T]) others(part plan.Part, without []plan.Node) ([]plan.Part, []plan.Missing) {
+	parts, missing := a.plan.Instead(part, without)
+	if a.once {
+		parts = plan.Once(parts)
+	}
+	return parts, missing
 }
 
 // ErrDivided says that what a node has failed to answer can only be had from several that have some of
@@ -234,6 +254,8 @@ type try[T any] struct {
 	hedge  bool
 	taken  bool
 	take   func(int64) error
+	// attempt is what is told of it.
+	attempt *explain.Attempt
 
 	mu struct {
 		sync.Mutex
@@ -242,8 +264,8 @@ type try[T any] struct {
 	}
 }
 
-func (a *asking[T]) begin(ctx context.Context, hedge bool) *try[T] {
-	t := &try[T]{hedge: hedge, take: a.sel.Take}
+func (a *asking[T]) begin(ctx context.Context, part plan.Part, kind explain.Kind) *try[T] {
+	t := &try[T]{hedge: kind == explain.Hedge, take: a.sel.Take, attempt: explain.ReadOf(ctx).Attempt(part, kind)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
 }
@@ -347,6 +369,8 @@ func (a *asking[T]) one(t *try[T], part plan.Part) (value T, err error) {
 	case <-t.ctx.Done():
 		return value, t.ctx.Err()
 	}
+	ask := t.attempt.Ask(part)
+	defer func() { ask.Answered(err) }()
 	node, err := a.fanout.opts.Reach(part.Node)
 	if err != nil {
 		return value, err
@@ -357,7 +381,7 @@ func (a *asking[T]) one(t *try[T], part plan.Part) (value T, err error) {
 		sel.Take = t.hold
 	}
 	begin := time.Now()
-	if value, err = a.do(t.ctx, node, sel); err != nil {
+	if value, err = a.do(ask.Into(t.ctx), node, sel); err != nil {
 		return value, err
 	}
 	if part.Node != a.plan.Self {

@@ -15,6 +15,7 @@ const (
 	forNames
 	forValues
 	forExemplars
+	forCardinality
 	numMethods
 )
 

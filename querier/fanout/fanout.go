@@ -12,8 +12,10 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -40,7 +42,11 @@ func New(opts Options) *Fanout {
 // for each part, and the caller closes them all.
 func (f *Fanout) Select(ctx context.Context, p plan.Plan, sel series.Selector) ([]chunk.SeriesSet, error) {
 	do := func(ctx context.Context, n leaf.Node, sel series.Selector) (chunk.SeriesSet, error) {
-		return n.Select(ctx, sel)
+		set, err := n.Select(ctx, sel)
+		if err != nil {
+			return nil, err
+		}
+		return explain.Set(ctx, set), nil
 	}
 	if p.Alone() {
 		return alone(ctx, f, &p, sel, do)
@@ -105,6 +111,29 @@ func (f *Fanout) Exemplars(ctx context.Context, p plan.Plan, ms ...[]*labels.Mat
 	return joinExemplars(slices.Concat(all...)), nil
 }
 
+// Cardinality runs a plan, which is for a moment, for what the newest series have, for a ranking of as many as
+// the selector's limit. One node is asked for each shard.
+func (f *Fanout) Cardinality(ctx context.Context, p plan.Plan, sel series.Selector) (*cardinality.Counts, error) {
+	do := func(ctx context.Context, n leaf.Node, sel series.Selector) (*cardinality.Counts, error) {
+		return n.Cardinality(ctx, sel)
+	}
+	var all []*cardinality.Counts
+	var err error
+	if p.Alone() {
+		all, err = alone(ctx, f, &p, sel, do)
+	} else {
+		p.Parts = plan.Once(p.Parts)
+		a := &asking[*cardinality.Counts]{
+			fanout: f, plan: &p, sel: sel, method: forCardinality, do: do, drop: func(*cardinality.Counts) {}, once: true,
+		}
+		all, err = a.values(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cardinality.Merge(all, cardinality.Of(sel.Limit)), nil
+}
+
 // joinExemplars sorts series by their labels and gives each all exemplars once, by time.
 func joinExemplars(all []frame.ExemplarSeries) []frame.ExemplarSeries {
 	slices.SortStableFunc(all, func(a, b frame.ExemplarSeries) int { return series.CompareBytes(a.Labels, b.Labels) })
@@ -132,10 +161,10 @@ func compareExemplars(a, b frame.Exemplar) int {
 func (f *Fanout) Metadata(ctx context.Context, v plan.View) ([]frame.Metadata, error) {
 	nodes := v.Nodes()
 	found, errs := make([][]frame.Metadata, len(nodes)), make([]error, len(nodes))
-	var all sync.WaitGroup
+	var wait sync.WaitGroup
 	slots := make(chan struct{}, maxAtOnce)
 	for i, n := range nodes {
-		all.Go(func() {
+		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			var node leaf.Node
@@ -144,19 +173,18 @@ func (f *Fanout) Metadata(ctx context.Context, v plan.View) ([]frame.Metadata, e
 			}
 		})
 	}
-	all.Wait()
+	wait.Wait()
 	if !slices.Contains(errs, nil) {
 		return nil, errors.Join(errs...)
 	}
 	if len(nodes) == 1 {
 		return found[0], nil
 	}
-	seen := map[frame.Metadata]bool{}
-	return slices.DeleteFunc(slices.Concat(found...), func(m frame.Metadata) bool {
-		again := seen[m]
-		seen[m] = true
-		return again
-	}), nil
+	all := slices.Concat(found...)
+	slices.SortFunc(all, func(a, b frame.Metadata) int { // All nodes are to answer the same.
+		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Help, b.Help), cmp.Compare(a.Unit, b.Unit))
+	})
+	return slices.Compact(all), nil
 }
 
 // question is what a node is asked; the selector has the times and shards of a part.
@@ -173,10 +201,14 @@ func alone[T any](ctx context.Context, f *Fanout, p *plan.Plan, sel series.Selec
 		return nil, err
 	}
 	sel.Mint, sel.Maxt, sel.Shards = part.Mint, part.Maxt, part.Shards
-	value, err := do(ctx, node, sel)
+	attempt := explain.ReadOf(ctx).Attempt(*part, explain.Planned)
+	ask := attempt.Ask(*part)
+	value, err := do(ask.Into(ctx), node, sel)
+	ask.Answered(err)
 	if err != nil {
 		return nil, err
 	}
+	attempt.Taken()
 	return []T{value}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/barograph-db/barograph/querier/explain"
 	"github.com/barograph-db/barograph/querier/merge"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -73,9 +74,10 @@ func (s *partSet) goOn(err error) {
 			return
 		}
 		s.tries++
-		res := s.attempt(s.begin(s.ctx, false), parts)
+		res := s.attempt(s.begin(s.ctx, s.part, explain.Instead), parts)
 		switch {
 		case res.err == nil:
+			res.try.attempt.Taken()
 			s.open(res.try, res.values)
 			return
 		case res.final:

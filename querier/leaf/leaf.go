@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/eval"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
@@ -22,6 +23,9 @@ type Store interface {
 	// Exemplars returns those of series that match all matchers of any of the sets.
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) []frame.Metadata
+	// Cardinality counts what the newest series have that are in the selector's shards, for a ranking of
+	// as many as its limit. Of the rest of it only Take counts.
+	Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error)
 }
 
 // Node is what can be asked: a Store that may be out of reach.
@@ -34,6 +38,7 @@ type Node interface {
 	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
 	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) ([]frame.Metadata, error)
+	Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error)
 }
 
 // Changer is a node, or a store, that knows since when samples are what they are.
@@ -74,12 +79,14 @@ func (l *Leaf) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet
 	if err != nil {
 		return nil, err
 	}
-	return &seriesSet{SeriesSet: set, ctx: ctx}, nil
+	return &seriesSet{SeriesSet: set, ctx: ctx, see: ObserverOf(ctx)}, nil
 }
 
 // Partial computes an aggregation over the series that match. Its labels are its own.
 func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_ *Partial, err error) {
-	set, err := l.Select(ctx, sel)
+	var read Reading
+	see := ObserverOf(ctx)
+	set, err := l.Select(Observe(ctx, func(r Reading) { read = r }), sel)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +98,10 @@ func (l *Leaf) Partial(ctx context.Context, sel series.Selector, req Request) (_
 		return nil, err
 	}
 	part.Set.Detach()
+	if see != nil {
+		read.Worked = part.Overlap
+		see(read)
+	}
 	return &Partial{Part: part}, nil
 }
 
@@ -138,6 +149,14 @@ func (l *Leaf) Metadata(ctx context.Context) ([]frame.Metadata, error) {
 	return l.store.Metadata(ctx), nil
 }
 
+// Cardinality counts what the newest series of some shards have.
+func (l *Leaf) Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.store.Cardinality(ctx, bounded(ctx, sel))
+}
+
 // bounded makes Take fail once the context has ended, so that loops which ask for nothing else
 // stop as well. Those that ask for nothing hold no lock, and let others run: a selection takes long,
 // and the runtime would leave the writes behind it waiting for ten milliseconds at each of their steps.
@@ -166,6 +185,8 @@ type seriesSet struct {
 	ctx  context.Context
 	seen int
 	err  error
+	see  func(Reading) // nil once it was told
+	read Reading
 }
 
 func (s *seriesSet) Next() bool {
@@ -174,7 +195,28 @@ func (s *seriesSet) Next() bool {
 		s.err = s.ctx.Err()
 	}
 	s.seen++
-	return s.err == nil && s.SeriesSet.Next()
+	if s.err != nil || !s.SeriesSet.Next() {
+		s.tell(s.Err() == nil)
+		return false
+	}
+	if s.see != nil {
+		s.read.add(s.SeriesSet.At())
+	}
+	return true
+}
+
+func (s *seriesSet) tell(whole bool) {
+	if s.see != nil {
+		s.read.Whole = whole
+		s.see(s.read)
+		s.see = nil
+	}
+}
+
+// Close ends the life of all series.
+func (s *seriesSet) Close() error {
+	s.tell(false)
+	return s.SeriesSet.Close()
 }
 
 func (s *seriesSet) Err() error {

@@ -221,7 +221,7 @@ func (y *layer) add(s series.Shard, node int, t stretch, merged bool) {
 		}
 		n := &y.placement.Nodes[node]
 		y.parts = append(y.parts, Part{
-			Node: Node{ID: n.ID, Name: n.Name}, Shards: &series.ShardSet{Bits: y.placement.Bits},
+			Node: Node{ID: n.ID, Name: n.Name, Zone: n.Zone}, Shards: &series.ShardSet{Bits: y.placement.Bits},
 			Mint: t.mint, Maxt: t.maxt, Merged: merged,
 		})
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -13,6 +14,7 @@ import (
 type Node struct {
 	ID   placement.NodeID
 	Name string
+	Zone string
 }
 
 // String is the node's name, or its ID if it has none.
@@ -96,6 +98,26 @@ func (p Plan) Split() (whole, rest Plan) {
 	return whole, rest
 }
 
+// Once returns parts with every shard in one of them, for what must not be read twice. They are of a
+// plan for a moment, so that there are none but whole and merged ones.
+func Once(parts []Part) []Part {
+	var out []Part
+	var seen *series.ShardSet
+	for _, part := range parts {
+		if part.Shards != nil {
+			if seen == nil {
+				seen = &series.ShardSet{Bits: part.Shards.Bits}
+			}
+			if part.Shards = part.Shards.Without(seen); part.Shards == nil {
+				continue
+			}
+		}
+		part.Merged = false
+		out = append(out, part)
+	}
+	return out
+}
+
 // Instead lays a part of the plan over nodes other than these. What it returns has as many samples as
 // the part unless something is missing.
 func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {
@@ -105,7 +127,9 @@ func (p *Plan) Instead(part Part, without []Node) ([]Part, []Missing) {
 	return p.layout.lay(part.Mint, part.Maxt, part.Shards, without)
 }
 
-// before orders parts for people: by node, this one first, then by time.
+// Ordered returns the parts as people want them: by node, this one first, then by time.
+func (p *Plan) Ordered() []Part { return slices.SortedStableFunc(slices.Values(p.Parts), p.before) }
+
 func (p *Plan) before(a, b Part) int {
 	return cmp.Or(compareNodes(p.Self, a.Node, b.Node), cmp.Compare(a.Mint, b.Mint), cmp.Compare(a.Maxt, b.Maxt))
 }

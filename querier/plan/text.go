@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ func (p Plan) String() string {
 		}
 		b.WriteString(more + "\n")
 	}
-	for _, part := range slices.SortedStableFunc(slices.Values(p.Parts), p.before) {
+	for _, part := range p.Ordered() {
 		more := ""
 		if part.Merged {
 			more = ", merged"
@@ -31,7 +30,7 @@ func (p Plan) String() string {
 		line(part.String(), part.Mint, part.Maxt, more)
 	}
 	for _, m := range p.Missing {
-		line("missing: shards "+formatShards(m.Shards), m.Mint, m.Maxt, ": "+m.Why)
+		line("missing: shards "+Shards(m.Shards), m.Mint, m.Maxt, ": "+m.Why)
 	}
 	if len(p.Parts)+len(p.Missing) == 0 {
 		b.WriteString("  nothing to read\n")
@@ -41,12 +40,12 @@ func (p Plan) String() string {
 
 // String prints the shards and times that are missing.
 func (m Missing) String() string {
-	return fmt.Sprintf("shards %s from %s to %s: %s", formatShards(m.Shards), formatTime(m.Mint), formatTime(m.Maxt), m.Why)
+	return fmt.Sprintf("shards %s from %s to %s: %s", Shards(m.Shards), formatTime(m.Mint), formatTime(m.Maxt), m.Why)
 }
 
 // String prints whose shards the part is.
 func (p Part) String() string {
-	return fmt.Sprintf("node %s: shards %s", p.Node, formatShards(p.Shards))
+	return fmt.Sprintf("node %s: shards %s", p.Node, Shards(p.Shards))
 }
 
 // Selector prints matchers as {a="b", c=~"d"}.
@@ -68,8 +67,8 @@ func formatTime(t int64) string { return time.UnixMilli(t).UTC().Format("2006-01
 // maxRuns is how many runs of shards are printed; an error message is not to be a page.
 const maxRuns = 32
 
-// formatShards prints runs of shards: 0-3,7 of 16.
-func formatShards(s *series.ShardSet) string {
+// Shards prints runs of shards: 0-3,7 of 16.
+func Shards(s *series.ShardSet) string {
 	if s == nil {
 		return "all"
 	}

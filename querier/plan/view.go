@@ -29,7 +29,7 @@ func (v View) Nodes() []Node {
 	var nodes []Node
 	for i, n := range v.layout.placement.Nodes {
 		if v.layout.alive[i] {
-			nodes = append(nodes, Node{ID: n.ID, Name: n.Name})
+			nodes = append(nodes, Node{ID: n.ID, Name: n.Name, Zone: n.Zone})
 		}
 	}
 	return nodes
@@ -67,7 +67,7 @@ func NewView(c Cluster) View {
 		l.place[n.ID] = i
 		l.alive[i] = n.ID == c.Self || c.Alive(n.ID)
 		if n.ID == c.Self {
-			v.Self, l.self = Node{ID: n.ID, Name: n.Name}, i
+			v.Self, l.self = Node{ID: n.ID, Name: n.Name, Zone: n.Zone}, i
 		}
 	}
 	l.whole = make([][]int32, len(c.Placement.Shards))

@@ -21,6 +21,7 @@ type Cluster struct {
 	gaps      []plan.Gap
 	networks  []*Network
 	killed    []atomic.Bool
+	dead      []bool
 }
 
 const clusterBits = 4
@@ -28,13 +29,9 @@ const clusterBits = 4
 // NewCluster makes a node for each store. Each shard has replicas on so many of them, which the stores
 // must know: see Holds. The engines have Options but for the cluster.
 func NewCluster(tb testing.TB, stores []leaf.Store, replicas int, opts querier.Options) *Cluster {
-	c := &Cluster{
-		placement: &placement.Placement{Epoch: 1, Bits: clusterBits, Factor: replicas},
-		networks:  make([]*Network, len(stores)),
-		killed:    make([]atomic.Bool, len(stores)),
-	}
+	p := &placement.Placement{Epoch: 1, Bits: clusterBits, Factor: replicas}
 	for i := range stores {
-		c.placement.Nodes = append(c.placement.Nodes, placement.Node{ID: nodeID(i), Name: string(rune('a' + i)), Weight: 1})
+		p.Nodes = append(p.Nodes, NewNode(i))
 	}
 	for s := range 1 << clusterBits {
 		var on []placement.Replica
@@ -42,7 +39,23 @@ func NewCluster(tb testing.TB, stores []leaf.Store, replicas int, opts querier.O
 			on = append(on, placement.Replica{Node: nodeID((s + i) % len(stores))})
 		}
 		slices.SortFunc(on, func(a, b placement.Replica) int { return a.Node.Compare(b.Node) })
-		c.placement.Shards = append(c.placement.Shards, on)
+		p.Shards = append(p.Shards, on)
+	}
+	return NewPlacedCluster(tb, p, stores, opts)
+}
+
+// NewNode is the node that a placement has for a store.
+func NewNode(i int) placement.Node {
+	return placement.Node{ID: nodeID(i), Name: string(rune('a' + i)), Weight: 1}
+}
+
+// NewPlacedCluster is NewCluster with a placement of nodes of NewNode, which are in the order of the stores.
+func NewPlacedCluster(tb testing.TB, p *placement.Placement, stores []leaf.Store, opts querier.Options) *Cluster {
+	c := &Cluster{
+		placement: p,
+		networks:  make([]*Network, len(stores)),
+		killed:    make([]atomic.Bool, len(stores)),
+		dead:      make([]bool, len(stores)),
 	}
 	if err := c.placement.Validate(); err != nil {
 		tb.Fatal(err)
@@ -64,26 +77,29 @@ func NewCluster(tb testing.TB, stores []leaf.Store, replicas int, opts querier.O
 
 func nodeID(i int) placement.NodeID { return placement.NodeID{15: byte(i + 1)} }
 
-// view is what a node sees: all nodes as if they lived.
+// view is what a node sees: all nodes as if they lived, but for those that were buried.
 func (c *Cluster) view(of int) plan.View {
 	return plan.NewView(plan.Cluster{
-		Placement: c.placement, Self: nodeID(of), Alive: func(placement.NodeID) bool { return true }, Gaps: c.gaps,
+		Placement: c.placement, Self: nodeID(of), Alive: func(id placement.NodeID) bool { return !c.dead[place(id)] }, Gaps: c.gaps,
 	})
 }
 
 var errKilled = errors.New("connection refused")
 
 func (c *Cluster) reach(n plan.Node) (leaf.Node, error) {
-	i := int(n.ID[len(n.ID)-1]) - 1
+	i := place(n.ID)
 	if c.killed[i].Load() {
 		return nil, errKilled
 	}
 	return wire.NewRemote(c.networks[i].Open), nil
 }
 
+// place is the number of a node.
+func place(id placement.NodeID) int { return int(id[len(id)-1]) - 1 }
+
 // Holds reports whether a node has a replica of a series.
 func (c *Cluster) Holds(node int, ls series.Labels) bool {
-	return c.placement.Holds(ls.Fingerprint().Shard(clusterBits), nodeID(node))
+	return c.placement.Holds(ls.Fingerprint().Shard(c.placement.Bits), nodeID(node))
 }
 
 // Ask makes the engines ask the nodes of another cluster, which hold the same, in place of their own.
@@ -95,7 +111,17 @@ func (c *Cluster) Tap(node int, tap func(n int, msg []byte) error) { c.networks[
 // Kill makes a node one that nobody can reach, which nobody has noticed.
 func (c *Cluster) Kill(node int) { c.killed[node].Store(true) }
 
+// Bury makes a node one that all know to be dead. Nobody may be asking.
+func (c *Cluster) Bury(node int) { c.dead[node] = true }
+
 // AddGap makes all nodes see a gap of a node. Nobody may be asking.
 func (c *Cluster) AddGap(node int, mint, maxt int64) {
 	c.gaps = append(c.gaps, plan.Gap{Node: nodeID(node), Mint: mint, Maxt: maxt})
+}
+
+// Wait waits until nobody answers any more.
+func (c *Cluster) Wait() {
+	for _, n := range c.networks {
+		n.Wait()
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -181,6 +182,47 @@ func (m *Mem) Metadata(context.Context) []frame.Metadata {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mu.meta
+}
+
+// Cardinality counts what the series of the shards have; chunks and times are none.
+func (m *Mem) Cardinality(_ context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &cardinality.Counts{Pairs: cardinality.NewDistinct(cardinality.Pairs)}
+	metrics, pairs, names := map[string]uint64{}, map[string]uint64{}, map[string]*cardinality.Name{}
+	for text := range m.mu.series {
+		ls := series.Labels(text)
+		if !sel.Shards.Has(ls.Fingerprint()) {
+			continue
+		}
+		c.Series++
+		for n, v := range ls.All() {
+			name, value := string(n), string(v)
+			if name == "__name__" {
+				metrics[value]++
+			}
+			pairs[name+"="+value]++
+			c.Pairs.AddPair(name, value)
+			if names[name] == nil {
+				names[name] = &cardinality.Name{Name: name, Values: cardinality.NewDistinct(cardinality.Values)}
+			}
+			names[name].Bytes += uint64(len(value))
+			names[name].Values.Add(value)
+		}
+	}
+	for name, n := range metrics {
+		c.Metrics = append(c.Metrics, cardinality.Ranked{Name: name, Value: n})
+	}
+	for name, n := range pairs {
+		c.Labels = append(c.Labels, cardinality.Ranked{Name: name, Value: n})
+	}
+	for _, n := range names {
+		c.Names = append(c.Names, *n)
+	}
+	l := cardinality.Of(sel.Limit)
+	c.Metrics, c.Labels = cardinality.Rank(c.Metrics, l.Ranked), cardinality.Rank(c.Labels, l.Ranked)
+	c.Names = cardinality.RankNames(c.Names, l.Names)
+	return c, nil
 }
 
 // NewSeriesSet is a set of the series given, which are in the order of series.Compare.

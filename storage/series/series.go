@@ -124,6 +124,21 @@ func (s *ShardSet) Has(f Fingerprint) bool {
 	return s.set[shard/64]&(1<<(shard%64)) != 0
 }
 
+// Without returns the shards that are not in seen, nil if there are none, and adds them to it. Both are of
+// the same bits.
+func (s *ShardSet) Without(seen *ShardSet) *ShardSet {
+	out, some := &ShardSet{Bits: s.Bits}, false
+	for i := range s.set {
+		out.set[i] = s.set[i] &^ seen.set[i]
+		seen.set[i] |= s.set[i]
+		some = some || out.set[i] != 0
+	}
+	if !some {
+		return nil
+	}
+	return out
+}
+
 // Compare orders series by (fingerprint, label bytes).
 func Compare(af Fingerprint, a Labels, bf Fingerprint, b Labels) int {
 	if c := cmp.Compare(af, bf); c != 0 {

@@ -346,7 +346,7 @@ func (n *Node) build(db *storage.DB, others *region) (*stack, error) {
 	if s.engine, err = querier.New(db, opts); err != nil {
 		return nil, err
 	}
-	queries, err := api.New(n.apiOptions(s.engine, db))
+	queries, err := api.New(n.apiOptions(s.engine, db, others != nil))
 	if err != nil {
 		return nil, errors.Join(err, s.engine.Close())
 	}

@@ -15,11 +15,11 @@ import (
 )
 
 // apiOptions connect the query API to the storage and to what the node knows of itself.
-func (n *Node) apiOptions(engine *querier.Engine, db *storage.DB) api.Options {
+func (n *Node) apiOptions(engine *querier.Engine, db *storage.DB, clustered bool) api.Options {
 	return api.Options{
 		Engine: engine,
 		Store: api.Store{
-			Stats:  func(_ context.Context, limit int) (api.TSDBStats, error) { return tsdbStats(db.Stats(limit)), nil },
+			Stats:  tsdbStatsOf(engine, db, clustered),
 			Blocks: func(context.Context) ([]api.Block, error) { return blocks(db.Stats(0).Parts), nil },
 			WALReplay: func() (api.WALReplay, error) {
 				segments := int(n.replayed.Load())
@@ -39,6 +39,20 @@ func (n *Node) apiOptions(engine *querier.Engine, db *storage.DB) api.Options {
 		LookbackDelta:  time.Duration(n.options.Query.LookbackDelta),
 		Logger:         n.logger,
 		Registerer:     n.registry,
+	}
+}
+
+// tsdbStatsOf returns what tells what the node's head holds, or those of all nodes of its cluster do.
+func tsdbStatsOf(engine *querier.Engine, db *storage.DB, clustered bool) func(context.Context, int) (api.TSDBStats, error) {
+	if !clustered {
+		return func(_ context.Context, limit int) (api.TSDBStats, error) { return tsdbStats(db.Stats(limit)), nil }
+	}
+	return func(ctx context.Context, limit int) (api.TSDBStats, error) {
+		c, err := engine.Cardinality(ctx, limit)
+		if err != nil {
+			return api.TSDBStats{}, err
+		}
+		return api.RankedStats(c, limit), nil
 	}
 }
 

@@ -39,6 +39,8 @@ const (
 	methodExemplars = "leaf.exemplars"
 	methodMetadata  = "leaf.metadata"
 	methodChanges   = "leaf.changes"
+
+	methodCardinality = "leaf.cardinality"
 )
 
 type messageKind uint8

@@ -12,9 +12,9 @@
 //	  │                       end or failure │
 //	  │ ◄────────────────────────────────────┘
 //
-// An answer ends with a message that counts what was in it. A stream that ends without one was cut,
-// and is an error whatever came before. Who asked may close the stream at any time, which ends the
-// handler's context.
+// An answer ends with a message that counts what was in it, and says what the node did for it. A stream
+// that ends without one was cut, and is an error whatever came before. Who asked may close the stream at
+// any time, which ends the handler's context.
 //
 // A node that is asked for a partial result computes all of it first, under limits of its own, and then
 // sends some groups at a time.
@@ -28,7 +28,9 @@
 //	            1 part      of a body that goes on in the next message
 //	            2 request   version u8 (1) | selector... as the method has it
 //	            3 batch     uvarint len(packed) or 0 | uvarint len(head) | head, packed by zstd or not | rows
-//	            4 end       uvarint items: what all batches have
+//	            4 end       uvarint items: what all batches have | uvarint of each figure: series read, samples
+//	                        and bytes of their chunks, µs of waiting for its turn, µs at work. A node of
+//	                        another version may leave some out, or have more
 //	            5 failure   kind u8 | flags u8: 1 ask elsewhere, 2 compute it yourself | text
 //
 // What was changed (Remote.Changes) is answered outside the limits: it takes less than a turn does.
@@ -44,6 +46,7 @@
 //	metadata  =
 //	changes   = stamp
 //	stamp     = u64 life | uvarint count                         see package changes
+//	cardinality = selector, of which the shards and the limit count
 //	selector  = varint mint | varint maxt | flags u8: 1 labels only, 2 shards | uvarint limit | [shards] | matchers
 //	shards    = bits u8 | a bit for each of 1<<bits shards, the lowest first
 //	matchers  = uvarint n | (type u8: 0 = 1 != 2 =~ 3 !~ | text name | text value)...
@@ -67,6 +70,7 @@
 //	exemplars = head: uvarint n | (text labels | uvarint n | (varint t | f64 le | text labels)...)...
 //	metadata  = head: uvarint n | (text metric | text type | text help | text unit)...
 //	changes   = head: uvarint 1 | stamp | uvarint n | (varint mint | varint maxt)...
+//	cardinality = head: uvarint 1 | text counts, see package cardinality
 //
 // A column and a row are as package chunk has them; a row of no bytes is one of no chunks. What is
 // decoded is validated: labels are canonical and in the order of series.Compare. Data of chunks is

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/binary"
 	"strings"
 
 	"github.com/barograph-db/barograph/querier/leaf"
@@ -40,14 +39,3 @@ func decodeFailure(b []byte) error {
 		Text: strings.ToValidUTF8(string(b[2:]), "?"),
 	}
 }
-
-// checkEnd compares what an end counts with what came.
-func checkEnd(body []byte, items int) error {
-	d := decoder{rest: body}
-	if n := d.uvarint(); d.err == nil && n != uint64(items) {
-		return malformed("%d items, the end counts %d", items, n)
-	}
-	return d.end()
-}
-
-func appendEnd(dst []byte, items int) []byte { return binary.AppendUvarint(dst, uint64(items)) }

@@ -10,12 +10,14 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/changes"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
@@ -64,6 +66,9 @@ func requests() map[string]*request {
 		methodExemplars: {selector: series.Selector{Mint: 3, Maxt: 9}, sets: [][]Matcher{ms, nil, ms[2:]}},
 		methodMetadata:  {},
 		methodChanges:   {since: changes.Stamp{Life: 1<<63 + 5, Count: 300}},
+		methodCardinality: {
+			selector: series.Selector{Mint: 5, Maxt: 5, Shards: shards, Limit: 10}, sets: [][]Matcher{nil},
+		},
 		methodPartial: {
 			selector: series.Selector{Maxt: 9, Shards: shards}, sets: [][]Matcher{ms[:1]},
 			expr: []byte("expression"), grid: eval.Grid{Start: -5, Step: 15_000, Steps: 241}, lookback: 300_000, perStep: true,
@@ -120,7 +125,7 @@ func encodeSeries(t testing.TB, ss []chunk.Series) [][]byte {
 		require.NoError(t, e.add(one, flush))
 	}
 	require.NoError(t, flush())
-	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(ss))))
+	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(ss), someReading)))
 	return out.messages
 }
 
@@ -128,7 +133,7 @@ func encodeList[T any](t testing.TB, items []T, c codec[T]) [][]byte {
 	var out tape
 	s := &sender{conn: &out}
 	require.NoError(t, sendList(s, items, c))
-	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(items))))
+	require.NoError(t, s.send(kindEnd, appendEnd(nil, len(items), someReading)))
 	return out.messages
 }
 
@@ -141,6 +146,57 @@ var (
 	someChanges  = []told{{now: changes.Stamp{Life: 7, Count: 1 << 40}, spans: []changes.Span{{Mint: -5, Maxt: 9}, {Mint: 1000, Maxt: math.MaxInt64}}}}
 	someMetadata = []frame.Metadata{{Metric: "m", Type: "counter", Help: "helps", Unit: "s"}, {}}
 )
+
+var someReading = leaf.Reading{
+	Series: 3, Samples: 200, Bytes: 1000, Waited: 5 * time.Microsecond, Worked: 7 * time.Millisecond, Whole: true,
+}
+
+// TestEnd tells what a node did, also if it is of another version and says less or more of it.
+func TestEnd(t *testing.T) {
+	full := appendEnd(nil, 300, someReading)
+	got, err := decodeEnd(full, 300)
+	require.NoError(t, err)
+	require.Equal(t, someReading, got)
+	got, err = decodeEnd(append(full, 5, 0x80, 0x01), 300)
+	require.NoError(t, err)
+	require.Equal(t, someReading, got)
+	for n := 2; n < len(full); n++ {
+		if got, err = decodeEnd(full[:n], 300); err == nil { // It is cut after a number.
+			require.Zero(t, got)
+		}
+	}
+	_, err = decodeEnd(full, 301)
+	require.ErrorContains(t, err, "the end counts 300")
+	_, err = decodeEnd(nil, 0)
+	require.ErrorContains(t, err, "cut short")
+	_, err = decodeEnd(append(full[:2:2], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), 300)
+	require.ErrorContains(t, err, "of something")
+}
+
+func FuzzEnd(f *testing.F) {
+	f.Add(appendEnd(nil, 7, someReading))
+	f.Add(appendEnd(nil, 7, leaf.Reading{})[:1])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeEnd(data, 7)
+		if err != nil {
+			return
+		}
+		again, err := decodeEnd(appendEnd(nil, 7, r), 7)
+		require.NoError(t, err)
+		again.Whole = r.Whole
+		require.Equal(t, r, again)
+	})
+}
+
+func someCounts() []*cardinality.Counts {
+	values := cardinality.NewDistinct(cardinality.Values)
+	values.Add("a")
+	return []*cardinality.Counts{{
+		Series: 2, Chunks: 3, MinTime: -5, MaxTime: 5, Pairs: values,
+		Metrics: []cardinality.Ranked{{Name: "up", Value: 2}}, Labels: []cardinality.Ranked{{Name: "job=a", Value: 2}},
+		Names: []cardinality.Name{{Name: "job", Bytes: 2, Values: values}},
+	}}
+}
 
 // TestGolden holds the format still. Packed heads are left out of it: zstd may improve.
 func TestGolden(t *testing.T) {
@@ -157,6 +213,7 @@ func TestGolden(t *testing.T) {
 	files["series"] = bytes.Join(encodeSeries(t, someSeries(t)[:3]), nil)
 	files["strings"] = bytes.Join(encodeList(t, someStrings, &sortedStrings{}), nil)
 	files["exemplars"] = bytes.Join(encodeList(t, someExemplars, exemplars{}), nil)
+	files["counts"] = bytes.Join(encodeList(t, someCounts(), counts{}), nil)
 	files["metadata"] = bytes.Join(encodeList(t, someMetadata, metadata{}), nil)
 	files["changes"] = bytes.Join(encodeList(t, someChanges, tellings{}), nil)
 	for name, got := range files {
@@ -189,6 +246,9 @@ func TestRoundTrip(t *testing.T) {
 	es, err := read(encodeList(t, someExemplars, exemplars{}), exemplars{})
 	require.NoError(t, err)
 	require.Equal(t, someExemplars, es)
+	cs, err := read(encodeList(t, someCounts(), counts{}), counts{})
+	require.NoError(t, err)
+	require.Equal(t, someCounts()[0].Append(nil), cs[0].Append(nil))
 	ms, err := read(encodeList(t, someMetadata, metadata{}), metadata{})
 	require.NoError(t, err)
 	require.Equal(t, someMetadata, ms)
@@ -241,7 +301,9 @@ func bounded(t *testing.T) func(int64) error {
 }
 
 func FuzzRequest(f *testing.F) {
-	methods := []string{methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial, methodChanges}
+	methods := []string{
+		methodSelect, methodNames, methodValues, methodExemplars, methodMetadata, methodPartial, methodChanges, methodCardinality,
+	}
 	for i, m := range methods {
 		f.Add(uint8(i), appendRequest(nil, m, requests()[m]))
 	}
@@ -278,6 +340,7 @@ func FuzzLists(f *testing.F) {
 	for _, messages := range [][][]byte{
 		encodeList(f, someStrings, &sortedStrings{}), encodeList(f, someExemplars, exemplars{}), encodeList(f, someMetadata, metadata{}),
 		encodeList(f, someChanges, tellings{}),
+		encodeList(f, someCounts(), counts{}),
 	} {
 		f.Add(messages[0], messages[1])
 	}
@@ -288,6 +351,7 @@ func FuzzLists(f *testing.F) {
 		fuzzList(t, messages, func() codec[frame.Metadata] { return metadata{} })
 		fuzzList(t, messages, func() codec[told] { return tellings{} })
 		_, _ = read(messages, exemplars{}) // NaN is not equal to itself.
+		_, _ = read(messages, counts{})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
 )
@@ -147,4 +148,31 @@ func (metadata) decode(d *decoder) frame.Metadata {
 func (metadata) size(m frame.Metadata) int64 {
 	const header = 64
 	return header + int64(len(m.Metric)+len(m.Type)+len(m.Help)+len(m.Unit))
+}
+
+// counts are as package cardinality has them.
+type counts struct{}
+
+func (counts) append(dst []byte, c *cardinality.Counts) []byte { return appendText(dst, c.Append(nil)) }
+
+func (counts) decode(d *decoder) *cardinality.Counts {
+	text := d.text()
+	if d.err != nil {
+		return nil
+	}
+	c, err := cardinality.Decode(text)
+	if err != nil {
+		d.fail("%v", err)
+	}
+	return c
+}
+
+func (counts) size(c *cardinality.Counts) int64 {
+	const rankedBytes, nameBytes, hashBytes = 64, 128, 8
+	n := hashBytes * int64(c.Pairs.Held())
+	n += rankedBytes * int64(len(c.Metrics)+len(c.Labels))
+	for i := range c.Names {
+		n += nameBytes + hashBytes*int64(c.Names[i].Values.Held())
+	}
+	return n
 }

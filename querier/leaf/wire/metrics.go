@@ -41,14 +41,18 @@ func (m *metrics) observe(method string, err error, begin time.Time) {
 	m.duration.WithLabelValues(method).Observe(time.Since(begin).Seconds())
 }
 
-// counted counts the bytes that are sent.
+// counted counts the bytes that are sent, and how long that takes.
 type counted struct {
 	Conn
 	bytes prometheus.Counter
+	took  time.Duration
 }
 
 // Send sends a message.
 func (c *counted) Send(msg []byte) error {
 	c.bytes.Add(float64(len(msg)))
-	return c.Conn.Send(msg)
+	begin := time.Now()
+	err := c.Conn.Send(msg)
+	c.took += time.Since(begin)
+	return err
 }

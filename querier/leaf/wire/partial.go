@@ -21,7 +21,7 @@ func (r *Remote) Partial(ctx context.Context, sel series.Selector, q leaf.Reques
 	if err != nil {
 		return nil, err
 	}
-	defer a.conn.Close()
+	defer a.close()
 	part, err := a.partial(q.Expr)
 	if err != nil {
 		return nil, err

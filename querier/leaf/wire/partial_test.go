@@ -60,7 +60,7 @@ func encodePartial(t testing.TB, p *leaf.Partial) [][]byte {
 	c := &call{sender: &sender{conn: &out}}
 	groups, err := c.sendPartial(p.Part)
 	require.NoError(t, err)
-	require.NoError(t, c.send(kindEnd, appendEnd(nil, groups)))
+	require.NoError(t, c.send(kindEnd, appendEnd(nil, groups, someReading)))
 	return out.messages
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -59,6 +60,18 @@ func (r *Remote) Metadata(ctx context.Context) ([]frame.Metadata, error) {
 	return ask(ctx, r, methodMetadata, &request{}, atMost(maxUnaccounted), metadata{})
 }
 
+// Cardinality counts what the newest series of some shards have.
+func (r *Remote) Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error) {
+	found, err := ask(ctx, r, methodCardinality, &request{selector: sel, sets: [][]Matcher{nil}}, sel.Take, counts{})
+	if err == nil && len(found) != 1 {
+		err = malformed("%d counts", len(found))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
 // maxUnaccounted is how many bytes an answer may take for which there is no account.
 const maxUnaccounted = 64 << 20
 
@@ -79,8 +92,10 @@ type answer struct {
 	ctx  context.Context
 	conn ClientConn
 	take func(int64) error
-	done bool  // The end was seen.
-	size int64 // of all batches
+	done bool               // The end was seen.
+	size int64              // of all batches
+	see  func(leaf.Reading) // nil once it was told
+	read leaf.Reading
 }
 
 func (r *Remote) ask(ctx context.Context, method string, req *request, take func(int64) error) (*answer, error) {
@@ -96,7 +111,31 @@ func (r *Remote) ask(ctx context.Context, method string, req *request, take func
 		conn.Close()
 		return nil, because(ctx, err)
 	}
-	return &answer{ctx: ctx, conn: conn, take: take}, nil
+	a := &answer{ctx: ctx, conn: conn, take: take, see: leaf.ObserverOf(ctx)}
+	a.conn = received{conn, &a.read.Received}
+	return a, nil
+}
+
+// received counts the bytes that are received.
+type received struct {
+	ClientConn
+	bytes *int64
+}
+
+// Recv receives a message.
+func (r received) Recv(dst []byte) ([]byte, error) {
+	msg, err := r.ClientConn.Recv(dst)
+	*r.bytes += int64(len(msg))
+	return msg, err
+}
+
+// close ends the request, and tells what is known of it.
+func (a *answer) close() {
+	a.conn.Close()
+	if a.see != nil {
+		a.see(a.read)
+		a.see = nil
+	}
 }
 
 // because prefers the end of the context to what it has caused.
@@ -123,8 +162,11 @@ func (a *answer) next(items func() int) ([]byte, error) {
 	}
 	a.done = true
 	_, _ = a.conn.Recv(nil) // The handler returns at once, so that nothing needs to be ended.
-	a.conn.Close()
-	return nil, checkEnd(body, items())
+	said, err := decodeEnd(body, items())
+	said.Received = a.read.Received
+	a.read = said
+	a.close()
+	return nil, err
 }
 
 // ask asks for a list.
@@ -133,7 +175,7 @@ func ask[T any](ctx context.Context, r *Remote, method string, req *request, tak
 	if err != nil {
 		return nil, err
 	}
-	defer a.conn.Close()
+	defer a.close()
 	var items []T
 	for {
 		body, err := a.next(func() int { return len(items) })
@@ -186,7 +228,7 @@ func (s *seriesSet) fetch() {
 	}
 	if s.err != nil {
 		s.ready = nil
-		s.conn.Close()
+		s.close()
 	}
 }
 
@@ -199,6 +241,6 @@ func (s *seriesSet) Err() error { return s.err }
 // Close ends the request.
 func (s *seriesSet) Close() error {
 	s.closed = true
-	s.conn.Close()
+	s.close()
 	return nil
 }

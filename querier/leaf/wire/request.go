@@ -42,7 +42,7 @@ const (
 func appendRequest(dst []byte, method string, r *request) []byte {
 	dst = append(dst, version)
 	switch method {
-	case methodSelect, methodNames:
+	case methodSelect, methodNames, methodCardinality:
 		return appendSelector(dst, r)
 	case methodValues:
 		return appendSelector(appendText(dst, r.name), r)
@@ -132,7 +132,7 @@ func decodeRequest(method string, b []byte) (*request, error) {
 	}
 	r := &request{}
 	switch method {
-	case methodSelect, methodNames:
+	case methodSelect, methodNames, methodCardinality:
 		d.selector(r)
 	case methodValues:
 		r.name = string(d.text())

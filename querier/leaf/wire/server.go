@@ -9,6 +9,7 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/cardinality"
 )
 
 // Limits are those of a node on what others ask of it.
@@ -63,6 +64,8 @@ func (s *Server) Handlers() map[string]Handler {
 		methodExemplars: (*call).exemplars,
 		methodMetadata:  (*call).metadata,
 		methodChanges:   nil, // See answer.
+
+		methodCardinality: (*call).cardinality,
 	} {
 		all[method] = func(ctx context.Context, c Conn) error { return s.serve(ctx, c, method, do) }
 	}
@@ -93,44 +96,61 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 	}
 	out := &counted{Conn: c, bytes: s.metrics.sent}
 	send := &sender{conn: out}
-	items, err := s.answer(ctx, method, body, do, send)
+	var read leaf.Reading
+	ctx = leaf.Observe(ctx, func(r leaf.Reading) { read = r })
+	items, waited, err := s.answer(ctx, method, body, do, send)
 	s.metrics.observe(method, err, begin)
+	read.Waited = waited
+	read.Worked += time.Since(begin) - waited - out.took
 	switch {
 	case send.broken != nil:
 		return send.broken
 	case err != nil:
 		return send.send(kindFailure, appendFailure(nil, s.opts.Limits.Failure(err)))
 	}
-	return send.send(kindEnd, appendEnd(nil, items))
+	return send.send(kindEnd, appendEnd(nil, items, read))
 }
 
 // requestFactor is about what a byte of a request takes once it is decoded and compiled.
 const requestFactor = 16
 
-func (s *Server) answer(ctx context.Context, method string, body []byte, do do, send *sender) (int, error) {
+// answer answers but for the end, after it has waited for its turn.
+func (s *Server) answer(ctx context.Context, method string, body []byte, do do, send *sender) (items int, waited time.Duration, err error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if method == methodChanges {
-		return s.changes(ctx, body, send)
+		items, err = s.changes(ctx, body, send)
+		return items, 0, err
 	}
+	begin := time.Now()
 	admission, err := s.opts.Limits.Admit(ctx)
-	if err != nil {
-		return 0, err
+	if waited = time.Since(begin); err != nil {
+		return 0, waited, err
 	}
 	defer admission.Close()
+	c, err := s.admitted(method, body, send, admission)
+	if err != nil {
+		return 0, waited, err
+	}
+	items, err = do(c, ctx)
+	return items, waited, err
+}
+
+// admitted decodes a request, within the limits.
+func (s *Server) admitted(method string, body []byte, send *sender, admission *Admission) (*call, error) {
 	if err := admission.Take(requestFactor * int64(len(body))); err != nil {
-		return 0, err
+		return nil, err
 	}
 	req, err := decodeRequest(method, body)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	c := &call{request: req, sender: send, Admission: admission, node: s.opts.Node}
 	for _, set := range req.sets {
 		ms, err := admission.Matchers(set)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		c.sets = append(c.sets, ms)
 	}
@@ -138,7 +158,7 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 		req.selector.Matchers = c.sets[0]
 	}
 	req.selector.Take = admission.Take
-	return do(c, ctx)
+	return c, nil
 }
 
 func (c *call) selects(ctx context.Context) (items int, err error) {
@@ -225,6 +245,11 @@ func (c *call) exemplars(ctx context.Context) (int, error) {
 func (c *call) metadata(ctx context.Context) (int, error) {
 	found, err := c.node.Metadata(ctx)
 	return sendAnswer(c, found, err, metadata{})
+}
+
+func (c *call) cardinality(ctx context.Context) (int, error) {
+	found, err := c.node.Cardinality(ctx, c.selector)
+	return sendAnswer(c, []*cardinality.Counts{found}, err, counts{})
 }
 
 func sendAnswer[T any](c *call, items []T, err error, code codec[T]) (int, error) {

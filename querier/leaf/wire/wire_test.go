@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -212,6 +213,96 @@ func TestAnswersAreThoseOfTheNode(t *testing.T) {
 	gotMeta, err := remote.Metadata(ctx)
 	require.NoError(t, err)
 	require.Equal(t, wantMeta, gotMeta)
+	for _, sel := range []series.Selector{{Limit: 10}, {Limit: 20_000, Shards: shards}, {Shards: &series.ShardSet{}}} {
+		want, err := local.Cardinality(ctx, sel)
+		require.NoError(t, err)
+		got, err := remote.Cardinality(ctx, sel)
+		require.NoError(t, err)
+		require.Equal(t, want.Append(nil), got.Append(nil))
+		require.Equal(t, sel.Shards == nil, got.Series == 3000)
+		full := errors.New("full")
+		sel.Take = func(int64) error { return full }
+		_, err = remote.Cardinality(ctx, sel)
+		require.ErrorIs(t, err, full)
+	}
+}
+
+// TestNodesSayWhatTheyDid at the end of an answer, as the node itself sees it.
+func TestNodesSayWhatTheyDid(t *testing.T) {
+	local := leaf.New(fleet(t, 3000, 30))
+	remote, network := serve(t, local)
+	sent := int64(0)
+	network.Tap = func(_ int, msg []byte) error {
+		sent += int64(len(msg))
+		return nil
+	}
+	read := func(n leaf.Node, most int) (r leaf.Reading) {
+		set, err := n.Select(leaf.Observe(context.Background(), func(got leaf.Reading) {
+			require.Zero(t, r)
+			r = got
+		}), everyone)
+		require.NoError(t, err)
+		for range most {
+			if !set.Next() {
+				break
+			}
+		}
+		require.NoError(t, set.Close())
+		return r
+	}
+	here, there := read(local, 4000), read(remote, 4000)
+	network.Wait()
+	require.Equal(t, leaf.Reading{Series: 3000, Samples: 90_000, Bytes: here.Bytes, Whole: true}, here)
+	require.Positive(t, here.Bytes)
+	require.Equal(t, sent, there.Received)
+	require.Positive(t, there.Worked)
+	there.Received, there.Worked, there.Waited = 0, 0, 0
+	require.Equal(t, here, there)
+
+	here, there = read(local, 10), read(remote, 10)
+	require.Equal(t, int64(10), here.Series)
+	require.False(t, here.Whole)
+	require.Positive(t, there.Received)
+	there.Received = 0
+	require.Zero(t, there, "it did not come to say so")
+}
+
+// late lets requests wait for their turn.
+type late struct{ limits }
+
+func (l late) Admit(ctx context.Context) (*wire.Admission, error) {
+	time.Sleep(time.Minute)
+	return l.limits.Admit(ctx)
+}
+
+// TestTimesOfNodes are told apart: before a request's turn, at work, and while who asked was behind.
+func TestTimesOfNodes(t *testing.T) {
+	_, err := list(t, remoteOf(t, leaf.New(fleet(t, 10, 3))), everyone) // What all share is not to be of the bubble.
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		local := leaf.New(fleet(t, 10, 3))
+		server := wire.NewServer(wire.ServerOptions{Node: local, Limits: late{limits{1 << 40}}})
+		n := &queriertest.Network{Handlers: server.Handlers(), Window: 1, Tap: func(int, []byte) error {
+			time.Sleep(time.Hour)
+			return nil
+		}}
+		var got leaf.Reading
+		ctx := leaf.Observe(context.Background(), func(r leaf.Reading) { got = r })
+		set, err := wire.NewRemote(n.Open).Select(ctx, everyone)
+		require.NoError(t, err)
+		for set.Next() {
+		}
+		require.NoError(t, set.Close())
+		n.Wait()
+		require.Equal(t, int64(10), got.Series)
+		require.Equal(t, time.Minute, got.Waited)
+		require.Zero(t, got.Worked)
+	})
+}
+
+func remoteOf(t *testing.T, n leaf.Node) leaf.Node {
+	remote, _ := serve(t, n)
+	return remote
 }
 
 func requireSame(t testing.TB, want, got []chunk.Series) {
