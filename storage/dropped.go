@@ -34,8 +34,10 @@ func (d dropped) encode(bits uint8) []byte {
 	return out
 }
 
-func decodeDropped(b []byte, bits uint8) (dropped, error) {
-	if len(b) < 2 || b[0] != droppedVersion || b[1] != bits {
+// DecodeDropped reads the row of keys.Dropped: for each shard, of so many bits, which parts have nothing of
+// it any more: those whose sequence is below the number.
+func DecodeDropped(b []byte, bits uint8) (map[series.Shard]uint32, error) {
+	if len(b) < 2 || b[0] != droppedVersion || b[1] != bits || bits > 16 {
 		return nil, errDropped
 	}
 	b = b[2:]
@@ -50,7 +52,7 @@ func decodeDropped(b []byte, bits uint8) (dropped, error) {
 		return v
 	}
 	count := take(1 << bits)
-	d, next := make(dropped, min(count, uint64(len(b)))), uint64(0)
+	d, next := make(dropped, min(count, uint64(len(b)/2))), uint64(0)
 	for range count {
 		s := next + take(1<<bits)
 		before := take(math.MaxUint32)
@@ -98,7 +100,7 @@ func (db *DB) loadDropped() error {
 		return fmt.Errorf("read dropped shards: %w", err)
 	}
 	defer closer.Close()
-	db.maintenance.dropped, err = decodeDropped(value, db.opts.ShardBits)
+	db.maintenance.dropped, err = DecodeDropped(value, db.opts.ShardBits)
 	return err
 }
 
