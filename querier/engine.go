@@ -61,7 +61,7 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.lookups = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.served = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
-	e.fanout = fanout.New(fanout.Options{Reach: e.reach, Registerer: opts.Registerer})
+	e.fanout = fanout.New(fanout.Options{Reach: e.reach, CatchUp: opts.Cluster.CatchUp, Registerer: opts.Registerer})
 	e.promql = promql.NewEngine(promql.EngineOpts{
 		Logger:                   opts.Logger,
 		MaxSamples:               opts.MaxSamples,

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Limits are those of a node on what others ask of it.
@@ -36,8 +38,12 @@ type Admission struct {
 
 // ServerOptions of a Server; Node and Limits are needed.
 type ServerOptions struct {
-	Node       leaf.Node
-	Limits     Limits
+	Node   leaf.Node
+	Limits Limits
+	// Holds returns nil if the node has all samples of the shards, as it knows, and knows a placement of the
+	// epoch or a later one; else a *leaf.Failure that is Stale. No set is all shards. It may wait for a newer
+	// placement. nil holds everything.
+	Holds      func(ctx context.Context, epoch uint64, shards *series.ShardSet) error
 	Registerer prometheus.Registerer // May be nil.
 }
 
@@ -98,9 +104,18 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 	case send.broken != nil:
 		return send.broken
 	case err != nil:
-		return send.send(kindFailure, appendFailure(nil, s.opts.Limits.Failure(err)))
+		return send.send(kindFailure, appendFailure(nil, s.failure(err)))
 	}
 	return send.send(kindEnd, appendEnd(nil, items))
+}
+
+// failure is what is told of an error.
+func (s *Server) failure(err error) leaf.Failure {
+	var stale *leaf.Failure
+	if errors.As(err, &stale) && stale.Stale {
+		return *stale
+	}
+	return s.opts.Limits.Failure(err)
 }
 
 // requestFactor is about what a byte of a request takes once it is decoded and compiled.
@@ -122,6 +137,9 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 	if err != nil {
 		return 0, err
 	}
+	if err := s.holds(ctx, method, req); err != nil {
+		return 0, err
+	}
 	c := &call{request: req, sender: send, Admission: admission, node: s.opts.Node}
 	for _, set := range req.sets {
 		ms, err := admission.Matchers(set)
@@ -135,6 +153,18 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 	}
 	req.selector.Take = admission.Take
 	return do(c, ctx)
+}
+
+// holds returns an error if the node does not hold what it is asked for.
+func (s *Server) holds(ctx context.Context, method string, req *request) error {
+	if s.opts.Holds == nil || method == methodMetadata { // That is of no shard.
+		return nil
+	}
+	err := s.opts.Holds(ctx, req.epoch, req.selector.Shards)
+	if err != nil {
+		s.metrics.stale.Inc()
+	}
+	return err
 }
 
 func (c *call) selects(ctx context.Context) (items int, err error) {
@@ -214,7 +244,7 @@ func (c *call) values(ctx context.Context) (int, error) {
 }
 
 func (c *call) exemplars(ctx context.Context) (int, error) {
-	found, err := c.node.Exemplars(ctx, c.selector.Mint, c.selector.Maxt, c.sets...)
+	found, err := c.node.Exemplars(ctx, c.selector, c.sets...)
 	return sendAnswer(c, found, err, exemplars{})
 }
 
