@@ -14,7 +14,6 @@ import (
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/plan"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Options of an Engine. The zero value works. A limit of 0 is the default, a negative one is none.
@@ -95,9 +94,8 @@ type Cluster struct {
 	// CatchUp learns the placement of an epoch, or a later one, from a node that knows it, and returns the view
 	// of it, within a bounded time; nil learns none.
 	CatchUp func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error)
-	// Holds returns nil if this node has all samples of the shards, as it knows, and knows a placement of the
-	// epoch or a later one; else a *leaf.Failure that is Stale. No set is all shards. nil holds everything.
-	Holds func(ctx context.Context, epoch uint64, shards *series.ShardSet) error
+	// Holds is what this node answers for; nil is everything.
+	Holds leaf.Holds
 }
 
 // view returns where a selection learns who reads what.

@@ -20,7 +20,7 @@ import (
 // towards this node's limits, and waits for its turn at a gate of its own: nodes that ask each other
 // must not wait for each other.
 func (e *Engine) Server() *wire.Server {
-	return wire.NewServer(wire.ServerOptions{Node: e.local, Limits: serving{e}, Holds: e.opts.Cluster.Holds, Registerer: e.opts.Registerer})
+	return wire.NewServer(wire.ServerOptions{Node: e.local, Limits: serving{e}, Registerer: e.opts.Registerer})
 }
 
 // serving are the limits on what other nodes ask.

@@ -115,8 +115,8 @@ func (r *region) serve(engine *querier.Engine) {
 		return r.receiver.Serve(ctx, from.Node, s)
 	})
 	for name, handler := range engine.Server().Handlers() {
-		calls.Handle(rpc.Method{Name: name, Class: rpc.Bulk}, func(ctx context.Context, _ rpc.Identity, s rpc.Stream) error {
-			return handler(ctx, s)
+		calls.Handle(rpc.Method{Name: name, Class: rpc.Bulk}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
+			return handler(askedBy(ctx, from.Node), s)
 		})
 	}
 }
@@ -304,11 +304,21 @@ func (r *region) querier() querier.Cluster {
 	return querier.Cluster{
 		Self: r.cluster.Self(),
 		View: func() plan.View {
-			if r.look(time.Now()) { // This node may have stood still until now.
-				r.see(r.cluster.Placement())
+			p := r.cluster.Placement()
+			// This node may have stood still until now, or have learnt of another placement just now.
+			if r.look(time.Now()) || p != nil && p.Epoch > r.view.Load().Epoch {
+				r.see(p)
 			}
 			return *r.view.Load()
 		},
+		CatchUp: func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error) {
+			if err := r.cluster.CatchUp(ctx, from.ID, epoch); err != nil {
+				return plan.View{}, err
+			}
+			r.see(r.cluster.Placement())
+			return *r.view.Load(), nil
+		},
+		Holds: r.holds,
 		Reach: func(n plan.Node) (leaf.Node, error) {
 			to, ok := r.cluster.Peer(n.ID)
 			if !ok {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/barograph-db/barograph/querier/eval"
 	"github.com/barograph-db/barograph/querier/leaf"
-	"github.com/barograph-db/barograph/storage/series"
 )
 
 // Limits are those of a node on what others ask of it.
@@ -38,12 +37,8 @@ type Admission struct {
 
 // ServerOptions of a Server; Node and Limits are needed.
 type ServerOptions struct {
-	Node   leaf.Node
-	Limits Limits
-	// Holds returns nil if the node has all samples of the shards, as it knows, and knows a placement of the
-	// epoch or a later one; else a *leaf.Failure that is Stale. No set is all shards. It may wait for a newer
-	// placement. nil holds everything.
-	Holds      func(ctx context.Context, epoch uint64, shards *series.ShardSet) error
+	Node       leaf.Node
+	Limits     Limits
 	Registerer prometheus.Registerer // May be nil.
 }
 
@@ -113,6 +108,7 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 func (s *Server) failure(err error) leaf.Failure {
 	var stale *leaf.Failure
 	if errors.As(err, &stale) && stale.Stale {
+		s.metrics.stale.Inc()
 		return *stale
 	}
 	return s.opts.Limits.Failure(err)
@@ -137,9 +133,6 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 	if err != nil {
 		return 0, err
 	}
-	if err := s.holds(ctx, method, req); err != nil {
-		return 0, err
-	}
 	c := &call{request: req, sender: send, Admission: admission, node: s.opts.Node}
 	for _, set := range req.sets {
 		ms, err := admission.Matchers(set)
@@ -152,19 +145,7 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 		req.selector.Matchers = c.sets[0]
 	}
 	req.selector.Take = admission.Take
-	return do(c, ctx)
-}
-
-// holds returns an error if the node does not hold what it is asked for.
-func (s *Server) holds(ctx context.Context, method string, req *request) error {
-	if s.opts.Holds == nil || method == methodMetadata { // That is of no shard.
-		return nil
-	}
-	err := s.opts.Holds(ctx, req.epoch, req.selector.Shards)
-	if err != nil {
-		s.metrics.stale.Inc()
-	}
-	return err
+	return do(c, leaf.At(ctx, req.epoch))
 }
 
 func (c *call) selects(ctx context.Context) (items int, err error) {
