@@ -48,6 +48,7 @@ type region struct {
 	receiver *stream.Receiver
 	mover    *move.Mover
 	doubts   doubts
+	givenUp  givenUp
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -138,6 +139,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
 		run(ctx, r.mover.Run)
+		run(ctx, r.dropGivenUp)
 		<-ctx.Done()
 	}
 	parts.Wait()

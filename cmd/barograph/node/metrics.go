@@ -21,6 +21,8 @@ type metrics struct {
 
 	selfScrapes        prometheus.Counter
 	selfScrapeFailures prometheus.Counter
+
+	givenUp prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,6 +45,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connectionsRefused: counter("http_connections_refused_total", "HTTP connections closed at once because the limit was reached."),
 
 		selfScrapes:        counter("node_self_scrapes_total", "Times the node stored its own metrics."),
+		givenUp: gauge("node_given_up_shards", "Shards that are on disk, that the node is not to hold any more, and that it has yet to drop."),
+
 		selfScrapeFailures: counter("node_self_scrape_failures_total", "Times the node could not store its own metrics."),
 	}
 }
