@@ -85,7 +85,11 @@ func (g *givenUp) decide(s situation) (d drop, ok bool) {
 			d.shards.Add(shard)
 		}
 	}
-	g.notes = notes
+	if g.notes = notes; ok {
+		for shard := range d.shards.All() { // What the node has of it after this came later: see above.
+			delete(notes, shard)
+		}
+	}
 	return d, ok
 }
 

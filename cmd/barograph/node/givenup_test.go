@@ -53,6 +53,7 @@ func TestGivenUp(t *testing.T) {
 	for name, looks := range map[string][]look{
 		"nothing moved":            {{p: placed(7, 2, "12", "13", "14", "12")}, {after: 60 * m, p: placed(7, 2, "12", "13", "14", "12")}},
 		"after the hold time":      {{p: moved}, {after: 9 * m, p: moved}, {after: m, p: moved, before: 200, want: []int{1, 2}, upTo: 100}},
+		"what came late":           {{p: moved, held: []int{1}}, {after: 10 * m, p: moved, held: []int{1}, before: 150, want: []int{1}, upTo: 100}, {after: m, p: moved, held: []int{1}, before: 160}, {after: 9 * m, p: moved, held: []int{1}, before: 170}, {after: m, p: moved, held: []int{1}, want: []int{1}, upTo: 160}},
 		"only what is held":        {{p: moved, held: []int{0, 2}}, {after: 10 * m, p: moved, held: []int{0, 2}, want: []int{2}, upTo: 100}},
 		"what came later waits":    {{p: moved, held: []int{1}}, {after: 5 * m, p: moved, before: 150}, {after: 5 * m, p: moved, want: []int{1}, upTo: 100}, {after: 5 * m, p: moved, held: []int{2}, want: []int{2}, upTo: 150}},
 		"somebody knows later":     {{p: moved}, {after: 10 * m, p: moved, newest: 8}, {after: m, p: moved}, {after: 10 * m, p: moved, want: []int{1, 2}, upTo: 100}},
