@@ -182,7 +182,7 @@ func newCluster(t testing.TB, nodes, factor int) *cluster {
 	}
 	c.one = leaf.New(stores[nodes])
 	c.Fanout = fanout.New(fanout.Options{
-		Reach:      func(n plan.Node) (leaf.Node, error) { return c.nodes[n.ID[15]-1], nil },
+		Reach: func(n plan.Node) (leaf.Node, error) { return c.nodes[n.ID[15]-1], nil },
 		CatchUp: func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error) {
 			return c.catchUp(ctx, from, epoch)
 		},

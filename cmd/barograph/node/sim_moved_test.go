@@ -32,7 +32,7 @@ func TestMovedShards(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { newMoves(t).run() })
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestMovedShards$", "-test.v", fmt.Sprint("-test.timeout=", simLimit), "-sim.moved")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestMovedShards$", "-test.v", fmt.Sprint("-test.timeout=", 2*simLimit), "-sim.moved")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -71,12 +71,23 @@ func (m *moves) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	clients.Go(func() { m.write(ctx, rand.New(rand.NewPCG(1, 10)), m.ledger) })
-	clients.Go(func() { m.ask(ctx, rand.New(rand.NewPCG(1, 20)), m.ledger) })
+	var answers, refused int
+	clients.Go(func() { answers, refused = m.ask(ctx, rand.New(rand.NewPCG(1, 20)), m.ledger) })
 	pause(ctx, 20*time.Second)
 	last := m.all[3]
 	ok := m.join(last) && m.drain(last) && m.joinAgain(last)
 	stop()
 	clients.Wait()
+	m.note("%d queries answered and %d not", answers, refused)
+	for _, n := range m.nodes {
+		if p := n.running(); p != nil {
+			m.note("%s refused %d requests for what it does not hold, and planned anew %d times", n.name,
+				p.metric("barograph_wire_stale_requests_total"), p.metric(`barograph_fanout_replans_total{result="done"}`))
+		}
+	}
+	if ok && refused > answers/20 {
+		m.fail("too many queries were not answered")
+	}
 	if ok && m.settle("all moves") {
 		time.Sleep(2 * seenAfter)
 		m.verify()
@@ -164,7 +175,7 @@ func (m *moves) dropped(what string, nodes ...*simNode) bool {
 	})
 }
 
-// metric is the value of a metric without labels.
+// metric is the value of a metric, 0 if there is none.
 func (p *process) metric(name string) int {
 	w := p.do(context.Background(), http.MethodGet, "/metrics", nil)
 	for lines := bufio.NewScanner(w.Body); lines.Scan(); {
