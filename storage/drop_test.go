@@ -47,8 +47,8 @@ func drop(t *testing.T, db *DB, shards *series.ShardSet) {
 
 // maintain does all that is due at a time long after what the tests write.
 func maintain(db *DB, at int64) {
-	for i := range int64(100) {
-		db.Maintain(context.Background(), time.UnixMilli(at+i*time.Minute.Milliseconds()))
+	for i := range int64(20) {
+		db.Maintain(context.Background(), time.UnixMilli(at+i*10*time.Minute.Milliseconds()))
 	}
 }
 
@@ -306,6 +306,9 @@ func TestPowerLossWhileDropping(t *testing.T) {
 	db.stop()
 	require.Greater(t, len(crashes), 40)
 	for i, c := range crashes {
+		if !*thorough && i%3 != 0 {
+			continue
+		}
 		again := run(t, c.fs, Options{Retention: century})
 		got := readAll(t, again.DB)
 		if !c.dropped && len(got[key("0")]) > 1 && len(got) == len(all) && !maps.EqualFunc(got, want, maps.Equal) {

@@ -196,14 +196,18 @@ func (r *region) update(ctx context.Context) {
 	}
 }
 
-// see gives the planner its view of the moment.
+// see gives the planner its view of the moment, unless it has one of a later placement.
 func (r *region) see(p *placement.Placement) {
 	gaps := planGaps(r.cluster.Gaps())
 	if from, ok := r.doubts.gap(); ok {
 		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
 	}
 	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
-	r.view.Store(&view)
+	for now := r.view.Load(); now == nil || now.Epoch <= view.Epoch; now = r.view.Load() {
+		if r.view.CompareAndSwap(now, &view) {
+			return
+		}
+	}
 }
 
 // look asks itself whether this node has what the others acknowledge, and reports whether the answer
