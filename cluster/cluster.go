@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
@@ -40,6 +42,8 @@ type Cluster struct {
 	register *register
 	steward  steward
 	started  time.Time
+	catching chan struct{} // has room for the one that catches up
+	catchUps *prometheus.CounterVec
 
 	mu struct {
 		sync.Mutex
@@ -55,7 +59,7 @@ func New(opts Options) (*Cluster, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{opts: opts, register: newRegister()}
+	c := &Cluster{opts: opts, register: newRegister(), catching: make(chan struct{}, 1), catchUps: newCatchUps(opts.Registerer)}
 	opts.Registerer.MustRegister(newCollector(c))
 	c.mu.changed = make(chan struct{})
 	var err error
@@ -95,6 +99,7 @@ func New(opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: placementMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.saysPlacement))
 	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
 	c.tell(c.register.get()) // Before anybody can hear of this node.
 	return c, nil

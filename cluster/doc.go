@@ -36,6 +36,10 @@
 // node tells the others by gossip which epoch it knows (Known), since a copy is worth nothing
 // while somebody writes by an older placement, and how far its copying is (Filling), for people.
 //
+// Raft brings each placement to all nodes. A node that must know one at once, since another asks it by that or
+// refuses it by that, takes it from there (CatchUp): what is in force at one node was agreed upon. Raft's log
+// does not notice: what it applies follows what it has applied.
+//
 // A link that flaps changes nothing before the hold time is over. A node that starts while there is no
 // quorum goes on with the placement that it knew; only changes wait.
 //

@@ -1,6 +1,9 @@
 package cluster
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // collector tells the state of the region, found anew at each scrape.
 type collector struct {
@@ -43,4 +46,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, g := range c.gauges {
 		out <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(g.value(&s)))
 	}
+}
+
+func newCatchUps(reg prometheus.Registerer) *prometheus.CounterVec {
+	return promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "barograph_cluster_catch_ups_total",
+		Help: "Placements that this node had to know at once since another one goes by them, by whether it learnt them in time (done, failed).",
+	}, []string{"result"})
 }

@@ -146,6 +146,17 @@ func (c *Cluster) Known() (epoch uint64, heard bool) {
 	return epoch, heard
 }
 
+// Newest is the latest epoch that any node of the region says it knows, 0 before there is one.
+func (c *Cluster) Newest() uint64 {
+	now, newest := c.register.get(), c.epoch()
+	for _, f := range c.pool.Facts(regionFact) {
+		if region, epoch, ok := told(f.Value); ok && region == now.region {
+			newest = max(newest, epoch)
+		}
+	}
+	return newest
+}
+
 // found founds the region, if that is this node's to do.
 func (c *Cluster) found(ctx context.Context, members []member) {
 	with, ok := found(c.Self(), members, c.opts.BootstrapExpect)

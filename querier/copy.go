@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/barograph-db/barograph/querier/fanout"
+	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/merge"
 	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/storage/chunk"
@@ -22,6 +23,7 @@ func (e *Engine) Copy(ctx context.Context, shards *series.ShardSet, mint, maxt i
 	if len(missing) > 0 {
 		return nil, &fanout.MissingError{Missing: missing}
 	}
+	ctx = leaf.At(ctx, p.Epoch)
 	var sets []chunk.SeriesSet
 	for _, part := range parts {
 		node, err := e.reach(part.Node)

@@ -30,7 +30,7 @@ type Engine struct {
 	parser  parser.Parser
 	view    func() plan.View
 	fanout  *fanout.Fanout
-	local   *leaf.Leaf
+	local   leaf.Node
 	memory  pool
 	gate    *gate // of queries
 	lookups *gate // of all else that reads
@@ -70,7 +70,10 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 	e.gate = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.lookups = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
 	e.served = newGate(opts.MaxConcurrency, opts.MaxQueued, e.metrics)
-	e.fanout = fanout.New(fanout.Options{Reach: e.reach, Registerer: opts.Registerer})
+	if holds := opts.Cluster.Holds; holds != nil {
+		e.local = leaf.Holding(e.local, holds)
+	}
+	e.fanout = fanout.New(fanout.Options{Reach: e.reach, CatchUp: opts.Cluster.CatchUp, Registerer: opts.Registerer})
 	e.promql = promql.NewEngine(promql.EngineOpts{
 		Logger:                   opts.Logger,
 		MaxSamples:               opts.MaxSamples,

@@ -1,6 +1,7 @@
 package querier
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -94,6 +95,11 @@ type Cluster struct {
 	View func() plan.View
 	// Reach returns the way to another node; an error when there is none.
 	Reach func(plan.Node) (leaf.Node, error)
+	// CatchUp learns the placement of an epoch, or a later one, from a node that knows it, and returns the view
+	// of it, within a bounded time; nil learns none.
+	CatchUp func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error)
+	// Holds is what this node answers for; nil is everything.
+	Holds leaf.Holds
 }
 
 // view returns where a selection learns who reads what.

@@ -71,6 +71,8 @@ type DB struct {
 		line           line              // zero when there is none
 		gone           []keys.Part       // off the list, not yet off the disk
 		waits          map[int64]dayWait // by the day's start
+		dropped        dropped           // replaced as a whole, never written to
+		reclaimAt      time.Time         // when space of dropped shards is looked for next
 	}
 }
 
@@ -167,8 +169,13 @@ func (db *DB) openStore() error {
 	if err := db.tolerate(err); err != nil {
 		return fmt.Errorf("drop replaced parts: %w", err)
 	}
+	if err := db.loadDropped(); err != nil {
+		return err
+	}
 	for _, m := range metas {
-		db.parts.add(db.newPart(m))
+		p := db.newPart(m)
+		p.Hide(db.maintenance.dropped.hides(m.Part.Seq, db.opts.ShardBits))
+		db.parts.add(p)
 		if m.FlushedBefore < maxTime {
 			db.maintenance.flushedBefore = max(db.maintenance.flushedBefore, m.FlushedBefore)
 		}
@@ -176,9 +183,9 @@ func (db *DB) openStore() error {
 	if err := db.deletes.load(store); err != nil {
 		return err
 	}
-	// The parts that a tombstone was made for may be gone. A sequence that it hides must not come
-	// again all the same.
-	db.maintenance.nextSeq = max(db.maintenance.nextSeq, db.deletes.nextSeq())
+	// The parts that a tombstone was made for, or that had shards which were dropped, may be gone. A
+	// sequence of which something is hidden must not come again all the same.
+	db.maintenance.nextSeq = max(db.maintenance.nextSeq, db.deletes.nextSeq(), db.maintenance.dropped.nextSeq())
 	if damaged {
 		db.maintenance.nextSeq += hiddenSeqs
 	}

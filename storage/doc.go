@@ -30,6 +30,11 @@
 //     are dropped once it is ingested, or at the next start: a crash leaves them or it. Before, a
 //     checkpoint has the log let go of what is in them, so that their marks may go; and what a
 //     tombstone hides is left out, since it does not reach parts that come later.
+//   - A shard that was dropped is hidden by one row of the store (dropped), which names the parts that
+//     were there by then: it holds over restarts, and for them alone, so that a shard which comes back is
+//     what was written or imported since. Its rows go later: with the tables that have nothing else, or
+//     when the part is written anew, by a seal or since much of it is hidden. A part's rows are excised
+//     only while nobody reads it who began before they were hidden.
 //   - A select sees each sample at every moment: it reads the head first and the list of parts
 //     second, and a flush lists its parts before the head lets the samples go.
 //   - No record is acknowledged once a disk is nearly full; the reserve is left for flushing and

@@ -65,8 +65,8 @@ func floor(t, unit int64) int64 {
 	return t - r
 }
 
-// Maintain does what is due at the time now: flush, checkpoint, retention, sealing a day. Run calls it; errors
-// go to Options.Events and are tried again at the next call.
+// Maintain does what is due at the time now: flush, checkpoint, retention, sealing a day, bringing back the
+// space of dropped shards. Run calls it; errors go to Options.Events and are tried again at the next call.
 func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	if db.beginMaintenance() != nil {
 		return
@@ -95,6 +95,9 @@ func (db *DB) Maintain(ctx context.Context, now time.Time) {
 	}
 	if err := db.sealDue(ctx, now.UnixMilli()); ctx.Err() == nil {
 		db.background("seal", err)
+	}
+	if err := db.reclaim(ctx, now); ctx.Err() == nil {
+		db.background("reclaim", err)
 	}
 }
 

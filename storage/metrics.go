@@ -20,6 +20,8 @@ type metrics struct {
 	sealTime    prometheus.Histogram
 	sealedBytes *prometheus.CounterVec
 	failures    *prometheus.CounterVec
+
+	dropped, droppedBytes, rewrittenBytes prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -76,9 +78,21 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "barograph_storage_sealed_bytes_total",
 			Help: "Size of the parts that sealing read (in) and wrote (out).",
 		}, []string{"direction"}),
+		dropped: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_dropped_shards_total",
+			Help: "Shards dropped since other nodes hold them, as often as they were.",
+		}),
+		droppedBytes: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_dropped_bytes_total",
+			Help: "Space on disk that came back from dropped shards, but for days that were sealed without them.",
+		}),
+		rewrittenBytes: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_storage_dropped_rewritten_bytes_total",
+			Help: "Size of the parts that were written so that space of dropped shards came back.",
+		}),
 		failures: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_storage_background_failures_total",
-			Help: "Flushes, checkpoints, seals and drops that failed and will be tried again.",
+			Help: "Flushes, checkpoints, seals, drops and reclaims that failed and will be tried again.",
 		}, []string{"what"}),
 	}
 }
@@ -88,6 +102,11 @@ func (m *metrics) sealed(i SealInfo) {
 	m.sealTime.Observe(i.Duration.Seconds())
 	m.sealedBytes.WithLabelValues("in").Add(float64(i.BytesIn))
 	m.sealedBytes.WithLabelValues("out").Add(float64(i.BytesOut))
+}
+
+func (m *metrics) reclaimed(i DropInfo) {
+	m.droppedBytes.Add(float64(i.Freed))
+	m.rewrittenBytes.Add(float64(i.Written))
 }
 
 // observe adds the figures that are read from db when they are asked for.

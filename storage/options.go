@@ -73,6 +73,8 @@ type Events struct {
 	Background func(what string, err error)
 	// Full is called when writes begin to be refused for lack of space, and when they end to be.
 	Full func(full bool, free uint64)
+	// Dropped is called for each part of which dropped shards gave space back.
+	Dropped func(DropInfo)
 	// Retained is called for each part dropped by retention.
 	Retained func(part string)
 }

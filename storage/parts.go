@@ -16,6 +16,8 @@ type part struct {
 	// gone and successor are guarded by use.
 	gone      bool
 	successor *part // has the samples of a part that is gone; nil when nobody has
+	// reclaimed, guarded by maintenance, says that nothing is to be had for what is hidden of the part.
+	reclaimed bool
 }
 
 func (db *DB) newPart(m block.Meta) *part { return &part{Part: block.Open(m, db.cache)} }

@@ -76,6 +76,11 @@ func fill(t *testing.T, dir string, live func()) {
 	require.NoError(t, db.Seal(ctx))
 	put(longAgo+24*time.Hour.Milliseconds(), 3)
 	require.NoError(t, db.Delete(ctx, longAgo, longAgo+15_000, labels.MustNewMatcher(labels.MatchEqual, "job", "b")))
+	moved := &series.ShardSet{Bits: 8}
+	moved.Add(series.FromStrings("__name__", "up", "job", "b").Fingerprint().Shard(8))
+	h, err := db.Holdings(ctx)
+	require.NoError(t, err)
+	require.NoError(t, db.DropShards(ctx, moved, h.Before))
 	put(longAgo+48*time.Hour.Milliseconds(), 2)
 	live()
 }

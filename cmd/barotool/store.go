@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/barograph-db/barograph/storage"
 	"github.com/barograph-db/barograph/storage/block"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/keys"
@@ -32,6 +34,16 @@ type tombstoneLine struct {
 }
 
 func (t tombstoneLine) String() string { return "tombstone: " + string(t.Tombstone) }
+
+// droppedLine is a shard that was dropped.
+type droppedLine struct {
+	Dropped series.Shard `json:"dropped"`
+	Before  uint32       `json:"before"`
+}
+
+func (d droppedLine) String() string {
+	return fmt.Sprintf("shard %d was dropped from parts below %d", d.Dropped, d.Before)
+}
 
 // partLine is a part.
 type partLine struct {
@@ -126,6 +138,8 @@ func (d *dump) dumpFacts(db *pebble.DB) error {
 		switch v := it.Value(); {
 		case bytes.Equal(it.Key(), keys.Format()) && len(v) == 2:
 			err = d.print("format", formatLine{Format: int(v[0]), ShardBits: int(v[1])})
+		case bytes.Equal(it.Key(), keys.Dropped()):
+			err = d.dumpDropped(v)
 		case notStone == nil && json.Valid(v):
 			err = d.print("tombstone", tombstoneLine{bytes.Clone(v)})
 		default:
@@ -139,6 +153,46 @@ func (d *dump) dumpFacts(db *pebble.DB) error {
 		return d.printDamage("store", err)
 	}
 	return nil
+}
+
+func (d *dump) dumpDropped(v []byte) error {
+	bits := byte(0)
+	if len(v) > 1 {
+		bits = v[1]
+	}
+	all, err := storage.DecodeDropped(v, bits)
+	if err != nil {
+		return d.printDamage("store", err)
+	}
+	for _, s := range slices.Sorted(maps.Keys(all)) {
+		if err := d.print("dropped", droppedLine{s, all[s]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hidden returns the shards of a part that were dropped.
+func hidden(db *pebble.DB, p keys.Part) (*series.ShardSet, error) {
+	v, closer, err := db.Get(keys.Dropped())
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	if len(v) < 2 {
+		return nil, errors.New("the row of dropped shards is too short")
+	}
+	all, err := storage.DecodeDropped(v, v[1])
+	set := &series.ShardSet{Bits: v[1]}
+	for s, before := range all {
+		if p.Seq < before {
+			set.Add(s)
+		}
+	}
+	return set, err
 }
 
 // dumpPart prints one part: how large its sections are, and what was asked for of its rows.
@@ -166,6 +220,11 @@ func (d *dump) dumpPart() error {
 			return nil
 		}
 		m := metas[i]
+		dropped, err := hidden(db, m.Part)
+		if err != nil {
+			return d.printDamage("store", err)
+		}
+		p.Hide(dropped)
 		all, err := p.Select(db, series.Selector{Mint: m.MinT, Maxt: m.MaxT, Matchers: matchers, Limit: d.limit})
 		if err != nil {
 			return d.printDamage(d.part, err)

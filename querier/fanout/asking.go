@@ -39,6 +39,8 @@ type asking[T any] struct {
 	whole  bool                 // Only who has all samples of a series can be asked.
 	once   bool                 // Nothing may be read from two nodes.
 	slots  chan struct{}
+
+	newest newest
 }
 
 // all asks for every part and returns the outcomes in the order of the parts.
@@ -100,7 +102,7 @@ func (a *asking[T]) part(ctx context.Context, part plan.Part) Outcome[T] {
 		defer timer.Stop()
 		slow = timer.C
 	}
-	r.launch(ctx, []plan.Part{part}, false)
+	r.launch(ctx, a.plan, []plan.Part{part}, false)
 	for {
 		select {
 		case <-slow:
@@ -124,8 +126,8 @@ type race[T any] struct {
 	cause   error // of the first that failed
 }
 
-// launch asks for parts that together stand for the whole part.
-func (r *race[T]) launch(ctx context.Context, parts []plan.Part, hedge bool) {
+// launch asks for parts, of the plan, that together stand for the whole part.
+func (r *race[T]) launch(ctx context.Context, p *plan.Plan, parts []plan.Part, hedge bool) {
 	kind := explain.Planned
 	switch {
 	case hedge:
@@ -133,7 +135,7 @@ func (r *race[T]) launch(ctx context.Context, parts []plan.Part, hedge bool) {
 	case len(r.tries) > 0:
 		kind = explain.Instead
 	}
-	t := r.begin(ctx, r.part, kind)
+	t := r.begin(ctx, p, r.part, kind)
 	r.tries = append(r.tries, t)
 	r.running++
 	go func() { r.results <- r.attempt(t, parts) }()
@@ -144,7 +146,7 @@ func (r *race[T]) hedge(ctx context.Context) {
 	if len(r.tries) > 1 {
 		return // They are asked already.
 	}
-	parts, missing := r.others(r.part, []plan.Node{r.part.Node})
+	p, parts, missing := r.others(r.part, []plan.Node{r.part.Node})
 	if len(missing) > 0 || len(parts) == 0 || r.divided(parts) {
 		return
 	}
@@ -153,7 +155,7 @@ func (r *race[T]) hedge(ctx context.Context) {
 		return
 	}
 	r.fanout.metrics.hedges.WithLabelValues("sent").Inc()
-	r.launch(ctx, parts, true)
+	r.launch(ctx, p, parts, true)
 }
 
 // settle says what the result of an attempt makes of the part, if that is clear.
@@ -173,26 +175,28 @@ func (r *race[T]) settle(ctx context.Context, res result[T]) (o Outcome[T], done
 		o.Err = res.err
 		return o, true
 	}
-	r.failed = append(r.failed, res.failed...)
+	r.failed = append(r.failed, r.faulty(ctx, res)...)
 	if r.cause == nil {
 		r.cause = res.err
 	}
 	if r.running > 0 {
 		return o, false
 	}
-	parts, err := r.replace(ctx, r.part, r.failed, len(r.tries), r.cause)
+	p, parts, err := r.replace(ctx, r.part, r.failed, len(r.tries), r.cause)
 	if err != nil || len(parts) == 0 {
 		o.Err = err
 		return o, true
 	}
-	r.launch(ctx, parts, false)
+	r.launch(ctx, p, parts, false)
 	return o, false
 }
 
-// replace returns what to ask in place of nodes that failed. It is nothing if all is missing and that
-// is allowed.
-func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.Node, tries int, cause error) ([]plan.Part, error) {
-	parts, missing := a.others(part, failed)
+// replace returns what to ask in place of nodes that failed, and by which plan. It is nothing if all is missing
+// and that is allowed.
+func (a *asking[T]) replace(
+	ctx context.Context, part plan.Part, failed []plan.Node, tries int, cause error,
+) (p *plan.Plan, parts []plan.Part, err error) {
+	p, parts, missing := a.others(part, failed)
 	if tries >= maxTries {
 		parts, missing = nil, []plan.Missing{{Shards: part.Shards, Mint: part.Mint, Maxt: part.Maxt}}
 	}
@@ -200,24 +204,25 @@ func (a *asking[T]) replace(ctx context.Context, part plan.Part, failed []plan.N
 		a.fanout.metrics.missing.Inc()
 	}
 	if err := lacking(ctx, missing, cause); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if a.divided(parts) {
-		return nil, ErrDivided
+		return nil, nil, ErrDivided
 	}
 	if len(parts) > 0 {
 		a.fanout.metrics.instead.Inc()
 	}
-	return parts, nil
+	return p, parts, nil
 }
 
-// others returns what to ask in place of nodes.
-func (a *asking[T]) others(part plan.Part, without []plan.Node) ([]plan.Part, []plan.Missing) {
-	parts, missing := a.plan.Instead(part, without)
+// others returns what to ask in place of nodes, and by which plan.
+func (a *asking[T]) others(part plan.Part, without []plan.Node) (*plan.Plan, []plan.Part, []plan.Missing) {
+	p := a.latest()
+	parts, missing := p.Instead(part, without)
 	if a.once {
 		parts = plan.Once(parts)
 	}
-	return parts, missing
+	return p, parts, missing
 }
 
 // ErrDivided says that what a node has failed to answer can only be had from several that have some of
@@ -254,6 +259,7 @@ type try[T any] struct {
 	hedge  bool
 	taken  bool
 	take   func(int64) error
+	epoch  uint64 // of the plan that it is by
 	// attempt is what is told of it.
 	attempt *explain.Attempt
 
@@ -264,9 +270,9 @@ type try[T any] struct {
 	}
 }
 
-func (a *asking[T]) begin(ctx context.Context, part plan.Part, kind explain.Kind) *try[T] {
-	t := &try[T]{hedge: kind == explain.Hedge, take: a.sel.Take, attempt: explain.ReadOf(ctx).Attempt(part, kind)}
-	t.ctx, t.cancel = context.WithCancel(ctx)
+func (a *asking[T]) begin(ctx context.Context, p *plan.Plan, part plan.Part, kind explain.Kind) *try[T] {
+	t := &try[T]{hedge: kind == explain.Hedge, take: a.sel.Take, epoch: p.Epoch, attempt: explain.ReadOf(ctx).Attempt(part, kind)}
+	t.ctx, t.cancel = context.WithCancel(leaf.At(ctx, p.Epoch))
 	return t
 }
 
@@ -319,6 +325,7 @@ type result[T any] struct {
 	values []T
 	err    error
 	failed []plan.Node
+	stale  []refusal // of nodes that know a newer placement; they have not failed
 	final  bool
 }
 
@@ -346,7 +353,11 @@ func (a *asking[T]) attempt(t *try[T], parts []plan.Part) result[T] {
 			res.values = append(res.values, values[i])
 			continue
 		}
-		res.failed = append(res.failed, parts[i].Node)
+		if epoch := staleAt(err); epoch > t.epoch {
+			res.stale = append(res.stale, refusal{parts[i].Node, epoch})
+		} else {
+			res.failed = append(res.failed, parts[i].Node)
+		}
 		if final := t.final(err); res.err == nil || final {
 			res.err, res.final = err, final
 			if !final {

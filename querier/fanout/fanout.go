@@ -96,11 +96,7 @@ func (f *Fanout) LabelValues(ctx context.Context, p plan.Plan, name string, sel 
 func (f *Fanout) Exemplars(ctx context.Context, p plan.Plan, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
 	all, err := lists(ctx, f, &p, series.Selector{}, forExemplars,
 		func(ctx context.Context, n leaf.Node, sel series.Selector) ([]frame.ExemplarSeries, error) {
-			found, err := n.Exemplars(ctx, sel.Mint, sel.Maxt, ms...)
-			if err != nil || sel.Shards == nil {
-				return found, err
-			}
-			return slices.DeleteFunc(found, func(s frame.ExemplarSeries) bool { return !sel.Shards.Has(s.Labels.Fingerprint()) }), nil
+			return n.Exemplars(ctx, sel, ms...)
 		})
 	if err != nil || len(all) == 0 {
 		return nil, err

@@ -36,6 +36,7 @@ type node struct {
 	late    error         // after lateAt series
 	lateAt  int           //
 	silence time.Duration // before an answer
+	refuse  func(epoch uint64, shards *series.ShardSet) error
 	asked   atomic.Int32
 	closed  atomic.Int32 // sets
 	open    atomic.Int32 // sets
@@ -53,8 +54,16 @@ func (n *node) wait(ctx context.Context) error {
 	return n.err
 }
 
+// ask is wait, and what the node says to the epoch and the shards.
+func (n *node) ask(ctx context.Context, shards *series.ShardSet) error {
+	if err := n.wait(ctx); err != nil || n.refuse == nil {
+		return err
+	}
+	return n.refuse(leaf.EpochOf(ctx), shards)
+}
+
 func (n *node) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet, error) {
-	if err := n.wait(ctx); err != nil {
+	if err := n.ask(ctx, sel.Shards); err != nil {
 		return nil, err
 	}
 	set, err := n.Node.Select(ctx, sel)
@@ -66,24 +75,24 @@ func (n *node) Select(ctx context.Context, sel series.Selector) (chunk.SeriesSet
 }
 
 func (n *node) LabelNames(ctx context.Context, sel series.Selector) ([]string, error) {
-	if err := n.wait(ctx); err != nil {
+	if err := n.ask(ctx, sel.Shards); err != nil {
 		return nil, err
 	}
 	return n.Node.LabelNames(ctx, sel)
 }
 
 func (n *node) LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error) {
-	if err := n.wait(ctx); err != nil {
+	if err := n.ask(ctx, sel.Shards); err != nil {
 		return nil, err
 	}
 	return n.Node.LabelValues(ctx, name, sel)
 }
 
-func (n *node) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
-	if err := n.wait(ctx); err != nil {
+func (n *node) Exemplars(ctx context.Context, sel series.Selector, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+	if err := n.ask(ctx, sel.Shards); err != nil {
 		return nil, err
 	}
-	return n.Node.Exemplars(ctx, mint, maxt, ms...)
+	return n.Node.Exemplars(ctx, sel, ms...)
 }
 
 func (n *node) Metadata(ctx context.Context) ([]frame.Metadata, error) {
@@ -127,6 +136,7 @@ type cluster struct {
 	placement *placement.Placement
 	nodes     []*node
 	one       leaf.Node
+	catchUp   func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error)
 }
 
 const numSeries = 200
@@ -172,7 +182,10 @@ func newCluster(t testing.TB, nodes, factor int) *cluster {
 	}
 	c.one = leaf.New(stores[nodes])
 	c.Fanout = fanout.New(fanout.Options{
-		Reach:      func(n plan.Node) (leaf.Node, error) { return c.nodes[n.ID[15]-1], nil },
+		Reach: func(n plan.Node) (leaf.Node, error) { return c.nodes[n.ID[15]-1], nil },
+		CatchUp: func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error) {
+			return c.catchUp(ctx, from, epoch)
+		},
 		Registerer: c.metrics,
 	})
 	return c
@@ -180,10 +193,14 @@ func newCluster(t testing.TB, nodes, factor int) *cluster {
 
 // hedges with that result.
 func (c *cluster) hedges(t testing.TB, result string) float64 {
+	return c.count(t, "barograph_fanout_hedges_total", result)
+}
+
+func (c *cluster) count(t testing.TB, metric, result string) float64 {
 	families, err := c.metrics.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
-		if f.GetName() != "barograph_fanout_hedges_total" {
+		if f.GetName() != metric {
 			continue
 		}
 		for _, m := range f.GetMetric() {
@@ -197,9 +214,14 @@ func (c *cluster) hedges(t testing.TB, result string) float64 {
 
 // plan is made by node a.
 func (c *cluster) plan(gaps ...plan.Gap) plan.Plan {
-	return plan.Make(plan.Query{Maxt: math.MaxInt64}, plan.NewView(plan.Cluster{
-		Placement: c.placement, Self: id(0), Alive: func(placement.NodeID) bool { return true }, Gaps: gaps,
-	}))
+	return plan.Make(plan.Query{Maxt: math.MaxInt64}, view(c.placement, gaps...))
+}
+
+// view is what node a sees.
+func view(p *placement.Placement, gaps ...plan.Gap) plan.View {
+	return plan.NewView(plan.Cluster{
+		Placement: p, Self: id(0), Alive: func(placement.NodeID) bool { return true }, Gaps: gaps,
+	})
 }
 
 var all = []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")}

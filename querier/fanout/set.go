@@ -68,13 +68,13 @@ func (s *partSet) goOn(err error) {
 	s.try.end()
 	for failed := []plan.Node{node.node}; ; {
 		s.failed = append(s.failed, failed...)
-		parts, lost := s.replace(s.ctx, s.part, s.failed, s.tries, err)
+		p, parts, lost := s.replace(s.ctx, s.part, s.failed, s.tries, err)
 		if lost != nil || len(parts) == 0 {
 			s.err, s.cur = lost, nil
 			return
 		}
 		s.tries++
-		res := s.attempt(s.begin(s.ctx, s.part, explain.Instead), parts)
+		res := s.attempt(s.begin(s.ctx, p, s.part, explain.Instead), parts)
 		switch {
 		case res.err == nil:
 			res.try.attempt.Taken()
@@ -84,7 +84,7 @@ func (s *partSet) goOn(err error) {
 			s.err = res.err
 			return
 		}
-		failed, err = res.failed, res.err
+		failed, err = s.faulty(s.ctx, res), res.err
 	}
 }
 

@@ -17,7 +17,11 @@ type Failure struct {
 	Elsewhere bool
 	// Fallback says that the node can't compute what it was asked to, though it can be read.
 	Fallback bool
-	Text     string
+	// Stale says that the node does not hold what it was asked for by the placement that it knows, which
+	// is of this epoch.
+	Stale bool
+	Epoch uint64
+	Text  string
 }
 
 // Error is what the node said.

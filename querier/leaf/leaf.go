@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -36,7 +37,9 @@ type Node interface {
 	Partial(ctx context.Context, sel series.Selector, req Request) (*Partial, error)
 	LabelNames(ctx context.Context, sel series.Selector) ([]string, error)
 	LabelValues(ctx context.Context, name string, sel series.Selector) ([]string, error)
-	Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
+	// Exemplars returns those of series that match all matchers of any of the sets. Of the selector, times
+	// and shards count.
+	Exemplars(ctx context.Context, sel series.Selector, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error)
 	Metadata(ctx context.Context) ([]frame.Metadata, error)
 	Cardinality(ctx context.Context, sel series.Selector) (*cardinality.Counts, error)
 }
@@ -134,11 +137,15 @@ func (l *Leaf) LabelValues(ctx context.Context, name string, sel series.Selector
 }
 
 // Exemplars returns the exemplars of the series that match all matchers of any of the sets.
-func (l *Leaf) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+func (l *Leaf) Exemplars(ctx context.Context, sel series.Selector, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return l.store.Exemplars(ctx, mint, maxt, ms...)
+	found, err := l.store.Exemplars(ctx, sel.Mint, sel.Maxt, ms...)
+	if err != nil || sel.Shards == nil {
+		return found, err
+	}
+	return slices.DeleteFunc(found, func(s frame.ExemplarSeries) bool { return !sel.Shards.Has(s.Labels.Fingerprint()) }), nil
 }
 
 // Metadata returns what is known of each metric family.

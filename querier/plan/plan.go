@@ -76,6 +76,12 @@ func Make(q Query, v View) Plan {
 	return p
 }
 
+// Over returns the plan with the nodes of another view to ask Instead.
+func (p Plan) Over(v View) Plan {
+	p.Epoch, p.layout = v.Epoch, v.layout
+	return p
+}
+
 // Alone reports whether there is no node but this one.
 func (p *Plan) Alone() bool { return p.layout == nil }
 

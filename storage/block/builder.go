@@ -48,7 +48,7 @@ func NewBuilder(fs vfs.FS, dir string, db *pebble.DB, meta Meta) *Builder {
 	return &Builder{
 		times: newTimesWriter(),
 		tables: tables{
-			fs: fs, dir: dir, format: db.TableFormat(),
+			fs: fs, dir: dir, format: db.TableFormat(), large: shardTableBytes,
 			name: fmt.Sprintf("%s-%d-%d", p.Tier, p.Start, p.Seq),
 		},
 		index: newCollector(),
@@ -133,7 +133,11 @@ func (b *Builder) spill() error {
 	b.key = keys.AppendChunk(b.key[:0], b.header.Part, 0, 0)
 	for i := range b.entries {
 		e, ordinal := &b.entries[i], uint32(b.header.Series)
-		b.count(e, ordinal)
+		if b.count(e, ordinal) {
+			if err := b.tables.cutLarge(); err != nil {
+				return err
+			}
+		}
 		if err := b.writeRow(e, ordinal); err != nil {
 			return err
 		}
@@ -199,11 +203,13 @@ func joinChunks(a, b []chunk.Chunk) []chunk.Chunk {
 
 func byStart(x, y chunk.Chunk) int { return cmp.Compare(x.MinT, y.MinT) }
 
-// count adds a series to what the header says. Series come in order.
-func (b *Builder) count(e *entry, ordinal uint32) {
+// count adds a series to what the header says, and reports whether it is the first of its shard. Series
+// come in order.
+func (b *Builder) count(e *entry, ordinal uint32) (first bool) {
 	h := b.header
 	shard := e.fingerprint.Shard(h.ShardBits)
 	if n := len(h.shards); n == 0 || h.shards[n-1] != shard {
+		first = true
 		h.shards = append(h.shards, shard)
 		h.starts = append(h.starts, ordinal)
 	}
@@ -213,6 +219,7 @@ func (b *Builder) count(e *entry, ordinal uint32) {
 		h.Samples += int64(c.Samples)
 	}
 	h.Series++
+	return first
 }
 
 func (b *Builder) writeRow(e *entry, ordinal uint32) error {

@@ -22,6 +22,10 @@
 // whole or not at all. Chunk rows without a header are what a crash left of a drop. A part may name
 // others that it replaces: where its header is, they count as dropped.
 //
+// Shards of a part may be hidden, and then trimmed: their chunk rows go with the tables that have no
+// others. A table of a large part therefore ends with a shard. The index stays as it is, so that whoever
+// reads it leaves out the ordinals of hidden shards.
+//
 // # Header
 //
 //	version u8 (4) | crc32c u32 le, of all that follows

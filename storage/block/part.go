@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,13 +17,21 @@ import (
 type Part struct {
 	meta  Meta
 	cache *Cache
+	// hidden are the shards that are not read; nil is none.
+	hidden atomic.Pointer[series.ShardSet]
+	// trimmed is how many of the bytes on disk have gone with them.
+	trimmed atomic.Int64
 }
 
 // Open returns the part that meta, of List or Builder.Finish, describes. Nothing is read yet.
 func Open(meta Meta, cache *Cache) *Part { return &Part{meta: meta, cache: cache} }
 
-// Meta of the part.
-func (p *Part) Meta() Meta { return p.meta }
+// Meta of the part as it was written, but for the bytes on disk, of which some may be trimmed.
+func (p *Part) Meta() Meta {
+	m := p.meta
+	m.Bytes -= p.trimmed.Load()
+	return m
+}
 
 // LabelNames returns the label names of the series that match, in order. Of the selector the
 // matchers and Take count.

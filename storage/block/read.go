@@ -185,7 +185,7 @@ func (s *selection) keepChunks(
 }
 
 // rowReader reads rows of which each has a number, in ascending order, by one iterator. There is a
-// row for each number, so that the next one is so many steps away.
+// row for each number, so that the next one is so many steps away, unless a shard between them is gone.
 type rowReader struct {
 	part  *Part
 	what  string
@@ -248,6 +248,9 @@ func (r *rowReader) at(n uint32) ([]byte, error) {
 	} else {
 		for ; ok && r.last < n; r.last++ {
 			ok = r.it.Next()
+		}
+		if r.it.Error() == nil && (!ok || !bytes.Equal(r.it.Key(), r.key)) {
+			ok = r.it.SeekGE(r.key) // Rows between have been trimmed.
 		}
 	}
 	r.first, r.last = false, n

@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -16,6 +17,8 @@ type source struct {
 	part   *Part
 	reader pebble.Reader
 	header *header
+	// hidden are the ordinals that are not read; nil is none.
+	hidden *roaring.Bitmap
 
 	lookup *pebble.Iterator // for Postings, opened at the first
 	walk   *pebble.Iterator // of the innermost Values that runs
@@ -27,7 +30,11 @@ func (p *Part) source(r pebble.Reader) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{part: p, reader: r, header: h}, nil
+	s := &source{part: p, reader: r, header: h}
+	if hidden := p.hidden.Load(); hidden != nil {
+		s.hidden = h.within(hidden)
+	}
+	return s, nil
 }
 
 func (s *source) close() {
@@ -40,11 +47,27 @@ func (s *source) close() {
 func (s *source) All() *roaring.Bitmap {
 	b := roaring.New()
 	b.AddRange(0, uint64(s.header.count()))
+	return s.visible(b)
+}
+
+// visible takes what is hidden out of b.
+func (s *source) visible(b *roaring.Bitmap) *roaring.Bitmap {
+	if s.hidden != nil {
+		b.AndNot(s.hidden)
+	}
 	return b
 }
 
-// Postings of a label.
+// Postings of a label; nil if there are none, or all are hidden.
 func (s *source) Postings(name, value string) (*roaring.Bitmap, error) {
+	b, err := s.postings(name, value)
+	if b == nil || s.visible(b).IsEmpty() {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (s *source) postings(name, value string) (*roaring.Bitmap, error) {
 	s.key = keys.AppendPosting(s.key[:0], s.part.meta.Part, name, value)
 	it := s.walk
 	if it == nil || !bytes.Equal(it.Key(), s.key) {
@@ -84,8 +107,24 @@ func (s *source) seek() (*pebble.Iterator, error) {
 	return nil, nil
 }
 
-// Values of a label, from the keys alone. While fn has a value, Postings of it costs no look-up.
+// Values of a label, from the keys alone unless something is hidden. While fn has a value, Postings of
+// it costs no look-up.
 func (s *source) Values(name string, fn func(value string) bool) error {
+	if s.hidden == nil {
+		return s.values(name, fn)
+	}
+	var failed error
+	err := s.values(name, func(value string) bool {
+		var b *roaring.Bitmap
+		if b, failed = s.Postings(name, value); failed != nil {
+			return false
+		}
+		return b == nil || fn(value)
+	})
+	return errors.Join(failed, err)
+}
+
+func (s *source) values(name string, fn func(value string) bool) error {
 	start, end := keys.PostingsSpan(s.part.meta.Part, name)
 	it, err := s.part.scan(s.reader, start, end)
 	if err != nil {
@@ -108,8 +147,24 @@ func (s *source) Values(name string, fn func(value string) bool) error {
 	return nil
 }
 
-// Names of labels, from the keys alone: one seek for each.
+// Names of labels, from the keys alone unless something is hidden: one seek for each.
 func (s *source) Names(fn func(name string) bool) error {
+	if s.hidden == nil {
+		return s.names(fn)
+	}
+	var failed error
+	err := s.names(func(name string) bool {
+		found := false
+		failed = s.Values(name, func(string) bool {
+			found = true
+			return false
+		})
+		return failed == nil && (!found || fn(name))
+	})
+	return errors.Join(failed, err)
+}
+
+func (s *source) names(fn func(name string) bool) error {
 	start, end := keys.SectionSpan(s.part.meta.Part, keys.Postings)
 	it, err := s.part.scan(s.reader, start, end)
 	if err != nil {

@@ -13,12 +13,17 @@ import (
 // store has hundreds of them and not thousands, small enough to copy and check one by one.
 const tableBytes = 64 << 20
 
+// shardTableBytes is the size from which on a table ends where a shard does, so that most of what a shard
+// has of a large part goes with whole tables. Those of a small part share a table.
+const shardTableBytes = tableBytes / 4
+
 // tables writes rows, given in key order, into sorted tables.
 type tables struct {
 	fs     vfs.FS
 	dir    string
 	name   string // what the file names begin with
 	format sstable.TableFormat
+	large  int64 // the size from which on cutLarge ends a table
 
 	w     *sstable.Writer
 	paths []string
@@ -54,6 +59,14 @@ func (t *tables) create() error {
 	t.paths = append(t.paths, path)
 	t.w = sstable.NewWriter(objstorageprovider.NewFileWritable(f), tableOptions(t.format))
 	return nil
+}
+
+// cutLarge ends the table at hand if it is large enough.
+func (t *tables) cutLarge() error {
+	if t.w == nil || int64(t.w.Raw().EstimatedSize()) < t.large {
+		return nil
+	}
+	return t.cut()
 }
 
 // cut ends the table at hand, if there is one, and syncs it.

@@ -9,12 +9,16 @@ import (
 const (
 	formatName    = "format"
 	tombstoneName = "tombstone/"
+	droppedName   = "dropped"
 )
 
 func appendNode(name string) []byte { return append([]byte{byte(Node)}, name...) }
 
 // Format is the key of the version and identity of the whole keyspace.
 func Format() []byte { return appendNode(formatName) }
+
+// Dropped is the key of what says which shards were dropped.
+func Dropped() []byte { return appendNode(droppedName) }
 
 // Tombstone is the key of a tombstone.
 func Tombstone(seq uint64) []byte {

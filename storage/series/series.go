@@ -2,7 +2,9 @@ package series
 
 import (
 	"cmp"
+	"iter"
 	"math"
+	"math/bits"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -121,7 +123,49 @@ func (s *ShardSet) Has(f Fingerprint) bool {
 		return true
 	}
 	shard := f.Shard(s.Bits)
-	return s.set[shard/64]&(1<<(shard%64)) != 0
+	return s.Contains(shard)
+}
+
+// Contains reports whether the shard is in the set, which is not nil.
+func (s *ShardSet) Contains(shard Shard) bool { return s.set[shard/64]&(1<<(shard%64)) != 0 }
+
+// All returns the shards of the set, which is not nil, in order.
+func (s *ShardSet) All() iter.Seq[Shard] {
+	return func(yield func(Shard) bool) {
+		for i, word := range s.set {
+			for ; word != 0; word &= word - 1 {
+				if !yield(Shard(i*64 + bits.TrailingZeros64(word))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Len is how many shards are in the set, which is not nil.
+func (s *ShardSet) Len() int {
+	n := 0
+	for _, word := range s.set {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// Within returns the shards among 1<<to that have no series outside of the set, which is not nil.
+func (s *ShardSet) Within(to uint8) *ShardSet {
+	out := &ShardSet{Bits: to}
+	for n := range 1 << to {
+		first := Fingerprint(uint64(n) << (64 - to)) // A shift by 64 gives 0.
+		last := first | ^Fingerprint(0)>>to
+		whole := true
+		for m := int(first.Shard(s.Bits)); whole && m <= int(last.Shard(s.Bits)); m++ {
+			whole = s.Contains(Shard(m))
+		}
+		if whole {
+			out.Add(Shard(n))
+		}
+	}
+	return out
 }
 
 // Without returns the shards that are not in seen, nil if there are none, and adds them to it. Both are of

@@ -3,6 +3,7 @@ package series
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -144,4 +145,27 @@ func TestCompareIgnoresLayout(t *testing.T) {
 	require.Zero(t, CompareValues(Sample{FH: a.ToFloat(nil)}, Sample{FH: b.ToFloat(nil)}))
 	stale := math.Float64frombits(value.StaleNaN)
 	require.Zero(t, CompareValues(Sample{H: &histogram.Histogram{Sum: stale, Count: 3}}, Sample{H: &histogram.Histogram{Sum: stale}}))
+}
+
+func TestShardSets(t *testing.T) {
+	set := &ShardSet{Bits: 3}
+	for _, s := range []Shard{0, 1, 2, 6, 7} {
+		set.Add(s)
+	}
+	all := func(s *ShardSet) []Shard { return slices.Collect(s.All()) }
+	require.Equal(t, []Shard{0, 1, 2, 6, 7}, all(set))
+	require.Equal(t, 5, set.Len())
+	require.True(t, set.Contains(6))
+	require.False(t, set.Contains(5))
+	require.Equal(t, set, set.Within(3))
+	require.Equal(t, []Shard{0, 3}, all(set.Within(2)), "shard 1 is half of what it takes")
+	require.Empty(t, all(set.Within(0)))
+	require.Equal(t, []Shard{0, 1, 2, 3, 4, 5, 12, 13, 14, 15}, all(set.Within(4)))
+	one := &ShardSet{}
+	one.Add(0)
+	require.Equal(t, 1<<16, one.Within(16).Len())
+	for s := range set.All() {
+		require.Zero(t, s)
+		break
+	}
 }

@@ -48,6 +48,7 @@ type region struct {
 	receiver *stream.Receiver
 	mover    *move.Mover
 	doubts   doubts
+	givenUp  givenUp
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
 
@@ -115,8 +116,8 @@ func (r *region) serve(engine *querier.Engine) {
 		return r.receiver.Serve(ctx, from.Node, s)
 	})
 	for name, handler := range engine.Server().Handlers() {
-		calls.Handle(rpc.Method{Name: name, Class: rpc.Bulk}, func(ctx context.Context, _ rpc.Identity, s rpc.Stream) error {
-			return handler(ctx, s)
+		calls.Handle(rpc.Method{Name: name, Class: rpc.Bulk}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
+			return handler(askedBy(ctx, from.Node), s)
 		})
 	}
 }
@@ -138,6 +139,7 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
 		run(ctx, r.mover.Run)
+		run(ctx, r.dropGivenUp)
 		<-ctx.Done()
 	}
 	parts.Wait()
@@ -194,14 +196,18 @@ func (r *region) update(ctx context.Context) {
 	}
 }
 
-// see gives the planner its view of the moment.
+// see gives the planner its view of the moment, unless it has one of a later placement.
 func (r *region) see(p *placement.Placement) {
 	gaps := planGaps(r.cluster.Gaps())
 	if from, ok := r.doubts.gap(); ok {
 		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
 	}
 	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
-	r.view.Store(&view)
+	for now := r.view.Load(); now == nil || now.Epoch <= view.Epoch; now = r.view.Load() {
+		if r.view.CompareAndSwap(now, &view) {
+			return
+		}
+	}
 }
 
 // look asks itself whether this node has what the others acknowledge, and reports whether the answer
@@ -304,11 +310,21 @@ func (r *region) querier() querier.Cluster {
 	return querier.Cluster{
 		Self: r.cluster.Self(),
 		View: func() plan.View {
-			if r.look(time.Now()) { // This node may have stood still until now.
-				r.see(r.cluster.Placement())
+			p := r.cluster.Placement()
+			// This node may have stood still until now, or have learnt of another placement just now.
+			if r.look(time.Now()) || p != nil && p.Epoch > r.view.Load().Epoch {
+				r.see(p)
 			}
 			return *r.view.Load()
 		},
+		CatchUp: func(ctx context.Context, from plan.Node, epoch uint64) (plan.View, error) {
+			if err := r.cluster.CatchUp(ctx, from.ID, epoch); err != nil {
+				return plan.View{}, err
+			}
+			r.see(r.cluster.Placement())
+			return *r.view.Load(), nil
+		},
+		Holds: r.holds,
 		Reach: func(n plan.Node) (leaf.Node, error) {
 			to, ok := r.cluster.Peer(n.ID)
 			if !ok {

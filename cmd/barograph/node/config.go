@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -42,6 +43,8 @@ type Config struct {
 	// What the node stands on; a simulation gives it others than the machine's.
 	disk    vfs.FS
 	network cluster.Network // nil is the machine's
+	// dropHold is how long what has moved away stays on disk; 0 is the constant of that name.
+	dropHold time.Duration
 }
 
 // StorageConfig is the part of Config that names and bounds the data directory.
@@ -180,6 +183,9 @@ func (c *Config) EnsureDefaults() error {
 	c.Web.RoutePrefix = "/" + strings.Trim(c.Web.RoutePrefix, "/")
 	if c.Logger == nil {
 		c.Logger = promslog.NewNopLogger()
+	}
+	if c.dropHold == 0 {
+		c.dropHold = dropHold
 	}
 	if c.disk == nil {
 		c.disk = vfs.Default

@@ -51,6 +51,9 @@ func (n *Node) storageEvents() storage.Events {
 				l.Info("The disk has room: writes are taken again", "free", free)
 			}
 		},
+		Dropped: func(d storage.DropInfo) {
+			l.Info("Space of shards that other nodes hold is back", "part", d.Part, "freed", d.Freed, "written", d.Written, "duration", d.Duration)
+		},
 		Retained: func(part string) { l.Info("Dropped a part that is beyond the retention", "part", part) },
 	}
 }

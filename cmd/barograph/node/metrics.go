@@ -21,6 +21,8 @@ type metrics struct {
 
 	selfScrapes        prometheus.Counter
 	selfScrapeFailures prometheus.Counter
+
+	givenUp prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -42,7 +44,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connectionsOpened:  counter("http_connections_opened_total", "HTTP connections accepted."),
 		connectionsRefused: counter("http_connections_refused_total", "HTTP connections closed at once because the limit was reached."),
 
-		selfScrapes:        counter("node_self_scrapes_total", "Times the node stored its own metrics."),
+		selfScrapes: counter("node_self_scrapes_total", "Times the node stored its own metrics."),
+		givenUp:     gauge("node_given_up_shards", "Shards that are on disk, that the node is not to hold any more, and that it has yet to drop."),
+
 		selfScrapeFailures: counter("node_self_scrape_failures_total", "Times the node could not store its own metrics."),
 	}
 }

@@ -22,16 +22,22 @@
 // A node that can't answer says so with a leaf.Failure: the kind of the error, which the caller gives
 // to its own client, and whether it is worth asking another replica.
 //
+// A node answers for shards that it holds whole by the placement it knows, and no others, whatever it still
+// has or has already of them. With each request comes the epoch of the placement that it was planned by: a node
+// that knows none as new waits a little for it. Else it refuses with the epoch that it does know, so that who
+// asked may learn of that placement, and plan anew.
+//
 // # Messages
 //
 //	message   = kind u8 | body                       at most 128 KiB
 //	            1 part      of a body that goes on in the next message
-//	            2 request   version u8 (1) | selector... as the method has it
+//	            2 request   version u8 (2) | uvarint epoch | selector... as the method has it
 //	            3 batch     uvarint len(packed) or 0 | uvarint len(head) | head, packed by zstd or not | rows
 //	            4 end       uvarint items: what all batches have | uvarint of each figure: series read, samples
 //	                        and bytes of their chunks, µs of waiting for its turn, µs at work. A node of
 //	                        another version may leave some out, or have more
-//	            5 failure   kind u8 | flags u8: 1 ask elsewhere, 2 compute it yourself | text
+//	            5 failure   kind u8 | flags u8: 1 ask elsewhere, 2 compute it yourself, 4 stale
+//	                                | [uvarint epoch: of the node's placement] if stale | text
 //
 // What was changed (Remote.Changes) is answered outside the limits: it takes less than a turn does.
 //
@@ -42,7 +48,7 @@
 //	          | per step u8 | selector                           expression: see package eval
 //	names     = selector
 //	values    = text name | selector
-//	exemplars = varint mint | varint maxt | uvarint sets | matchers...
+//	exemplars = varint mint | varint maxt | flags u8: 2 shards | [shards] | uvarint sets | matchers...
 //	metadata  =
 //	changes   = stamp
 //	stamp     = u64 life | uvarint count                         see package changes

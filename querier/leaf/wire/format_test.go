@@ -60,10 +60,10 @@ func requests() map[string]*request {
 	}
 	sel := series.Selector{Mint: -5, Maxt: 1_700_000_000_000, Shards: shards, Limit: 300, SkipChunks: true}
 	return map[string]*request{
-		methodSelect:    {selector: sel, sets: [][]Matcher{ms}},
+		methodSelect:    {epoch: 300, selector: sel, sets: [][]Matcher{ms}},
 		methodNames:     {selector: series.Selector{Mint: math.MinInt64, Maxt: math.MaxInt64}, sets: [][]Matcher{nil}},
 		methodValues:    {selector: series.Selector{Maxt: 5}, name: "job", sets: [][]Matcher{ms[:1]}},
-		methodExemplars: {selector: series.Selector{Mint: 3, Maxt: 9}, sets: [][]Matcher{ms, nil, ms[2:]}},
+		methodExemplars: {epoch: 1, selector: series.Selector{Mint: 3, Maxt: 9, Shards: shards}, sets: [][]Matcher{ms, nil, ms[2:]}},
 		methodMetadata:  {},
 		methodChanges:   {since: changes.Stamp{Life: 1<<63 + 5, Count: 300}},
 		methodCardinality: {
@@ -210,6 +210,7 @@ func TestGolden(t *testing.T) {
 	files["partial"] = bytes.Join(encodePartial(t, somePartial()), nil)
 	files["fallback"] = appendFailure(nil, leaf.Failure{Kind: 2, Fallback: true, Text: "can't"})
 	files["failure"] = appendFailure(nil, leaf.Failure{Kind: 3, Elsewhere: true, Text: "broken"})
+	files["stale"] = appendFailure(nil, leaf.Failure{Kind: 3, Elsewhere: true, Stale: true, Epoch: 300, Text: "not here"})
 	files["series"] = bytes.Join(encodeSeries(t, someSeries(t)[:3]), nil)
 	files["strings"] = bytes.Join(encodeList(t, someStrings, &sortedStrings{}), nil)
 	files["exemplars"] = bytes.Join(encodeList(t, someExemplars, exemplars{}), nil)
@@ -217,7 +218,7 @@ func TestGolden(t *testing.T) {
 	files["metadata"] = bytes.Join(encodeList(t, someMetadata, metadata{}), nil)
 	files["changes"] = bytes.Join(encodeList(t, someChanges, tellings{}), nil)
 	for name, got := range files {
-		file := "testdata/v1/" + name + ".bin"
+		file := "testdata/v2/" + name + ".bin"
 		if *update {
 			require.NoError(t, os.WriteFile(file, got, 0o644))
 		}

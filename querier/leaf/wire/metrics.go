@@ -11,11 +11,16 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	sent     prometheus.Counter
+	stale    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{
+		stale: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_wire_stale_requests_total",
+			Help: "Requests of other nodes that were refused since this one does not hold the shards by the placement it knows.",
+		}),
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "barograph_wire_requests_total",
 			Help: "Requests that other nodes made of this one's data, by method and by what became of them.",

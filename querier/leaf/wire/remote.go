@@ -47,8 +47,8 @@ func (r *Remote) LabelValues(ctx context.Context, name string, sel series.Select
 }
 
 // Exemplars returns the exemplars of the series that match all matchers of any of the sets.
-func (r *Remote) Exemplars(ctx context.Context, mint, maxt int64, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
-	req := &request{selector: series.Selector{Mint: mint, Maxt: maxt}, sets: make([][]Matcher, len(ms))}
+func (r *Remote) Exemplars(ctx context.Context, sel series.Selector, ms ...[]*labels.Matcher) ([]frame.ExemplarSeries, error) {
+	req := &request{selector: series.Selector{Mint: sel.Mint, Maxt: sel.Maxt, Shards: sel.Shards}, sets: make([][]Matcher, len(ms))}
 	for i, set := range ms {
 		req.sets[i] = toSend(set)
 	}
@@ -107,6 +107,7 @@ func (r *Remote) ask(ctx context.Context, method string, req *request, take func
 		return nil, err
 	}
 	s := sender{conn: conn}
+	req.epoch = leaf.EpochOf(ctx)
 	if err := s.send(kindRequest, appendRequest(nil, method, req)); err != nil {
 		conn.Close()
 		return nil, because(ctx, err)

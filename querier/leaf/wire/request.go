@@ -13,7 +13,7 @@ import (
 )
 
 // version of requests, and of the answers to them.
-const version = 1
+const version = 2
 
 // Matcher is a matcher as it is sent: nothing has been compiled yet.
 type Matcher struct {
@@ -23,6 +23,7 @@ type Matcher struct {
 
 // request is all that a method may be asked.
 type request struct {
+	epoch    uint64          // of the placement that it was planned by
 	selector series.Selector // without Matchers and Take
 	name     string          // of the label whose values are wanted
 	sets     [][]Matcher     // one, unless exemplars are wanted
@@ -40,7 +41,7 @@ const (
 )
 
 func appendRequest(dst []byte, method string, r *request) []byte {
-	dst = append(dst, version)
+	dst = binary.AppendUvarint(append(dst, version), r.epoch)
 	switch method {
 	case methodSelect, methodNames, methodCardinality:
 		return appendSelector(dst, r)
@@ -63,6 +64,13 @@ func appendRequest(dst []byte, method string, r *request) []byte {
 	case methodExemplars:
 		dst = binary.AppendVarint(dst, r.selector.Mint)
 		dst = binary.AppendVarint(dst, r.selector.Maxt)
+		flags := byte(0)
+		if r.selector.Shards != nil {
+			flags = flagShards
+		}
+		if dst = append(dst, flags); flags != 0 {
+			dst = appendShards(dst, r.selector.Shards)
+		}
 		dst = binary.AppendUvarint(dst, uint64(len(r.sets)))
 		for _, set := range r.sets {
 			dst = appendMatchers(dst, set)
@@ -130,7 +138,7 @@ func decodeRequest(method string, b []byte) (*request, error) {
 	if v := d.byte(); d.err == nil && v != version {
 		return nil, malformed("request of version %d, this node speaks %d", v, version)
 	}
-	r := &request{}
+	r := &request{epoch: d.uvarint()}
 	switch method {
 	case methodSelect, methodNames, methodCardinality:
 		d.selector(r)
@@ -145,6 +153,13 @@ func decodeRequest(method string, b []byte) (*request, error) {
 		r.since = d.stamp()
 	case methodExemplars:
 		r.selector.Mint, r.selector.Maxt = d.varint(), d.varint()
+		switch flags := d.byte(); flags {
+		case 0:
+		case flagShards:
+			r.selector.Shards = d.shards()
+		default:
+			d.fail("flags %d", flags)
+		}
 		for range d.count(1) {
 			r.sets = append(r.sets, d.matchers())
 		}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,9 +107,19 @@ func (s *Server) serve(ctx context.Context, c Conn, method string, do do) error 
 	case send.broken != nil:
 		return send.broken
 	case err != nil:
-		return send.send(kindFailure, appendFailure(nil, s.opts.Limits.Failure(err)))
+		return send.send(kindFailure, appendFailure(nil, s.failure(err)))
 	}
 	return send.send(kindEnd, appendEnd(nil, items, read))
+}
+
+// failure is what is told of an error.
+func (s *Server) failure(err error) leaf.Failure {
+	var stale *leaf.Failure
+	if errors.As(err, &stale) && stale.Stale {
+		s.metrics.stale.Inc()
+		return *stale
+	}
+	return s.opts.Limits.Failure(err)
 }
 
 // requestFactor is about what a byte of a request takes once it is decoded and compiled.
@@ -133,7 +144,7 @@ func (s *Server) answer(ctx context.Context, method string, body []byte, do do, 
 	if err != nil {
 		return 0, waited, err
 	}
-	items, err = do(c, ctx)
+	items, err = do(c, leaf.At(ctx, c.epoch))
 	return items, waited, err
 }
 
@@ -238,7 +249,7 @@ func (c *call) values(ctx context.Context) (int, error) {
 }
 
 func (c *call) exemplars(ctx context.Context) (int, error) {
-	found, err := c.node.Exemplars(ctx, c.selector.Mint, c.selector.Maxt, c.sets...)
+	found, err := c.node.Exemplars(ctx, c.selector, c.sets...)
 	return sendAnswer(c, found, err, exemplars{})
 }
 

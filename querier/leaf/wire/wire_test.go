@@ -202,9 +202,9 @@ func TestAnswersAreThoseOfTheNode(t *testing.T) {
 			}
 		})
 	}
-	want, err := local.Exemplars(ctx, 0, 5, all, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "a", "b")})
+	want, err := local.Exemplars(ctx, series.Selector{Maxt: 5}, all, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "a", "b")})
 	require.NoError(t, err)
-	got, err := remote.Exemplars(ctx, 0, 5, all, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "a", "b")})
+	got, err := remote.Exemplars(ctx, series.Selector{Maxt: 5}, all, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "a", "b")})
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	require.Equal(t, want, got)
@@ -547,4 +547,51 @@ func TestFailures(t *testing.T) {
 	remote := wire.NewRemote(func(context.Context, string) (wire.ClientConn, error) { return nil, closed })
 	_, err := remote.Metadata(context.Background())
 	require.ErrorIs(t, err, closed)
+}
+
+// A node tells by which epoch it refuses, and is told by which it is asked, and for what.
+func TestStale(t *testing.T) {
+	ctx := leaf.At(context.Background(), 7)
+	shards := &series.ShardSet{Bits: 3}
+	shards.Add(5)
+	stale := &leaf.Failure{Kind: 3, Elsewhere: true, Stale: true, Epoch: 300, Text: "not here"}
+	var refuse error
+	registry := prometheus.NewRegistry()
+	server := wire.NewServer(wire.ServerOptions{
+		Node: leaf.Holding(leaf.New(&queriertest.Mem{}), func(_ context.Context, epoch uint64, asked *series.ShardSet) error {
+			require.Equal(t, uint64(7), epoch)
+			require.Equal(t, shards, asked)
+			return refuse
+		}), Limits: limits{1 << 20}, Registerer: registry,
+	})
+	n := &queriertest.Network{Handlers: server.Handlers(), Window: 2}
+	defer n.Wait()
+	remote, sel := wire.NewRemote(n.Open), series.Selector{Maxt: 9, Shards: shards}
+	questions := map[string]func() error{
+		"select": func() error {
+			set, err := remote.Select(ctx, sel)
+			if err == nil {
+				err = set.Close()
+			}
+			return err
+		},
+		"names":     func() error { _, err := remote.LabelNames(ctx, sel); return err },
+		"values":    func() error { _, err := remote.LabelValues(ctx, "job", sel); return err },
+		"exemplars": func() error { _, err := remote.Exemplars(ctx, sel); return err },
+	}
+	for name, ask := range questions {
+		refuse = nil
+		require.NoError(t, ask(), name)
+		refuse = fmt.Errorf("wrapped: %w", stale)
+		var failure *leaf.Failure
+		require.ErrorAs(t, ask(), &failure, name)
+		require.Equal(t, stale, failure)
+	}
+	_, err := remote.Metadata(context.Background())
+	require.NoError(t, err, "it is of no shard")
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP barograph_wire_stale_requests_total Requests of other nodes that were refused since this one does not hold the shards by the placement it knows.
+# TYPE barograph_wire_stale_requests_total counter
+barograph_wire_stale_requests_total 4
+`), "barograph_wire_stale_requests_total"))
 }
