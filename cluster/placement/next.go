@@ -74,12 +74,20 @@ func (p *Placement) giveUp(target [][]NodeID, down []NodeID) bool {
 	for s := range p.Shards {
 		s := series.Shard(s)
 		_, filling := p.Replicas(s)
-		if filling != nil && (!slices.Contains(target[s], filling.Node) || slices.Contains(down, filling.Node) && p.Raises(s)) {
+		if filling != nil && (!slices.Contains(target[s], filling.Node) || p.holdsUp(s, filling, down)) {
 			p.setShard(s, p.wholeIDs(s, NodeID{}), nil)
 			changed = true
 		}
 	}
 	return changed
+}
+
+// holdsUp reports whether writes to the shard could go on but for the replica that fills: a quorum of those
+// that are whole is there, and none of those that are going to be.
+func (p *Placement) holdsUp(s series.Shard, filling *Replica, down []NodeID) bool {
+	there := func(ids []NodeID) bool { return len(without(ids, down)) >= QuorumOf(len(ids)) }
+	return slices.Contains(down, filling.Node) && there(p.wholeIDs(s, NodeID{})) &&
+		!there(append(p.wholeIDs(s, filling.For), filling.Node))
 }
 
 // plan returns the next move of each shard that is not at its target and has none under way, and

@@ -80,12 +80,6 @@ func (p *Placement) Enough(s series.Shard) int {
 	return len(whole) - p.Held(s) + 1
 }
 
-// Raises reports whether the shard needs more acknowledgements once the replica that fills is whole.
-func (p *Placement) Raises(s series.Shard) bool {
-	whole, filling := p.Replicas(s)
-	return filling != nil && filling.For == NodeID{} && QuorumOf(len(whole)+1) > QuorumOf(len(whole))
-}
-
 // placeable is the number of nodes that may hold replicas for good.
 func (p *Placement) placeable() int {
 	n := 0
