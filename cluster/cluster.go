@@ -38,6 +38,7 @@ type Cluster struct {
 	pool     *gossip.Pool
 	group    *consensus.Group
 	register *register
+	learned  learned
 	steward  steward
 	started  time.Time
 
@@ -77,6 +78,9 @@ func New(opts Options) (*Cluster, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err = c.openLearned(); err != nil {
+		return nil, err
+	}
 	listener, dial := c.rpc.Raw(raftKind)
 	if c.group, err = consensus.Open(consensus.Options{
 		ID: opts.Node.ID, Dir: opts.FS.PathJoin(opts.Dir, raftDir), FS: opts.FS,
@@ -96,7 +100,8 @@ func New(opts Options) (*Cluster, error) {
 	}
 	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
 	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
-	c.tell(c.register.get()) // Before anybody can hear of this node.
+	c.rpc.Handle(rpc.Method{Name: placementMethod, MaxMessage: maxAgreed}, rpc.Unary(c.saysPlacement))
+	c.tell() // Before anybody can hear of this node.
 	return c, nil
 }
 
@@ -127,7 +132,7 @@ func (c *Cluster) Gossip() *gossip.Pool { return c.pool }
 func (c *Cluster) Self() placement.NodeID { return c.opts.Node.ID }
 
 // Placement is the one in force as far as this node knows, nil before there is one.
-func (c *Cluster) Placement() *placement.Placement { return c.register.get().placement }
+func (c *Cluster) Placement() *placement.Placement { return c.latest().placement }
 
 // Alive reports whether the node answers, as far as gossip knows.
 func (c *Cluster) Alive(id placement.NodeID) bool {
@@ -368,7 +373,7 @@ func (c *Cluster) propose(ctx context.Context, a agreed) (taken bool, err error)
 
 // Status is what this node knows of the region.
 func (c *Cluster) Status() Status {
-	a := c.register.get()
+	a := c.latest()
 	s := Status{Cluster: c.opts.Name, Region: c.opts.Region, Self: c.Self().String()}
 	if leader, ok := c.group.Leader(); ok {
 		s.Leader = leader.ID.String()

@@ -61,7 +61,7 @@ func (p *Placement) Join(n Node) (*Placement, error) {
 func (p *Placement) Drain(id NodeID) (*Placement, error) { return p.setState(id, Draining) }
 
 // Lose returns the placement in which others are to take over what a node holds that has been away
-// for long.
+// for long. Nobody waits any more for what it may have to tell, so it is shut out until it has heard of it.
 func (p *Placement) Lose(id NodeID) (*Placement, error) { return p.setState(id, Lost) }
 
 func (p *Placement) setState(id NodeID, s State) (*Placement, error) {
@@ -73,7 +73,9 @@ func (p *Placement) setState(id NodeID, s State) (*Placement, error) {
 		return p, nil
 	}
 	next := p.step()
-	next.Nodes[i].State = s
+	if next.Nodes[i].State = s; s == Lost {
+		next.Fence = next.Epoch
+	}
 	return next, nil
 }
 
