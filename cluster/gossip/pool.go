@@ -53,7 +53,7 @@ type Pool struct {
 		members map[placement.NodeID]Member
 		facts   *facts
 		// unmet are nodes of which others know facts, and this one nothing else; since when.
-		unmet map[placement.NodeID]time.Time
+		unmet   map[placement.NodeID]time.Time
 		rivals  map[netip.AddrPort]rival
 		bulky   map[factKey]Fact // To be relayed over streams.
 		self    netip.AddrPort

@@ -45,6 +45,8 @@ type routes struct {
 	shift uint8  // A fingerprint's shard is what is left of it.
 	self  int    // this node's number; negative if it is not in the placement
 	mine  []bool // by group: this node is to have its samples
+	// out says that the region has given this node up: nobody waits for what it keeps for others.
+	out bool
 	// replaced is closed when others are in force.
 	replaced chan struct{}
 }
@@ -53,6 +55,7 @@ func newRoutes(p *placement.Placement, self placement.NodeID) *routes {
 	t := quorum.New(p)
 	r := &routes{table: t, shift: 64 - p.Bits, mine: make([]bool, t.Groups()), replaced: make(chan struct{})}
 	r.self = slices.IndexFunc(p.Nodes, func(n placement.Node) bool { return n.ID == self })
+	r.out = r.self < 0 || p.Nodes[r.self].State == placement.Lost
 	for g := range r.mine {
 		r.mine[g] = r.self >= 0 && slices.Contains(t.Nodes(uint16(g)), uint16(r.self))
 	}
@@ -166,6 +169,9 @@ func (r *Router) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, 
 		r.metrics.forgotten.Add(float64(gone))
 	}
 	for range maxTries {
+		if routes.out {
+			return nil, ingest.Errorf(ingest.StoreUnavailable, "the region has given this node up while it was away, and has not taken it in again yet")
+		}
 		rejected, next, err := r.try(ctx, routes, f, now)
 		if next == nil {
 			return rejected, err
