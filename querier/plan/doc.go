@@ -18,7 +18,7 @@
 // quorum, but where replicas were given up with none in their place (placement.Held). So it is in what was
 // merged if so few are away that those which are left can't all lack it (placement.Enough); else the stretch
 // is missing, though what there is of it may be read. Where every replica has all that was acknowledged, as
-// with two of which both must acknowledge, gaps mean nothing, and are not looked at if only one is left.
+// with two of which both must acknowledge, gaps mean nothing, and are not looked at.
 //
 // This holds because a replica that has lost what it had acknowledged is not whole: it fills.
 package plan

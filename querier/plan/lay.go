@@ -89,8 +89,10 @@ func (y *layer) shard(s series.Shard) {
 	case len(all) == 0:
 		y.miss(s, y.mint, y.maxt, "no replica can be reached")
 		return
-	case len(all) == 1 && enough == 1: // Any of them has all that was acknowledged, whatever it lacks.
-		all[0].gaps = nil
+	case enough == 1: // Each has all that was acknowledged, whatever it lacks.
+		for i := range all {
+			all[i].gaps = nil
+		}
 	}
 	times := stretch{y.mint, y.maxt}
 	if node := y.pick(all, times, -1); node >= 0 {

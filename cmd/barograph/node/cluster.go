@@ -201,6 +201,7 @@ func (r *region) follow(ctx context.Context) error {
 				r.askNewer(ctx)
 			case <-keep.C:
 				r.keepDoubts()
+				r.promise() // The disk may have been full.
 			case <-ctx.Done():
 				return nil
 			}
@@ -215,9 +216,7 @@ func (r *region) update(ctx context.Context) {
 	}
 	r.meet(ctx, p)
 	r.router.SetPlacement(p)
-	if err := r.cluster.Follow(p); err != nil {
-		r.node.logger.Error("The others can't be told which placement this node follows", "err", err)
-	}
+	r.promise()
 	r.look(time.Now())
 	r.see(p)
 	for _, id := range r.outbox.Waiting() {
@@ -281,6 +280,15 @@ func (r *region) askNewer(ctx context.Context) {
 
 // askTime is how long a node may take to say which placement it knows.
 const askTime = 2 * time.Second
+
+// promise tells the others that what the placement in force shuts out is not taken here any more.
+func (r *region) promise() {
+	if p := r.cluster.Placement(); p != nil && p.Epoch <= r.router.Epoch() {
+		if err := r.cluster.Follow(p); err != nil {
+			r.node.logger.Error("The others can't be told which placement this node follows", "err", err)
+		}
+	}
+}
 
 func (r *region) doubtsPath() string {
 	return r.node.cfg.disk.PathJoin(r.node.cfg.Storage.Path, doubtsFile)

@@ -108,7 +108,8 @@ func (d *doubts) load(fs vfs.FS, path string, isNew bool, now time.Time) error {
 	return err
 }
 
-// save puts what is trusted on disk.
+// save puts what is trusted on disk. After an error the file says what it did, by which the node would find
+// the same, or doubt more.
 func (d *doubts) save(fs vfs.FS, path string) error {
 	d.mu.Lock()
 	copied := doubted{at: d.mu.at, about: make(map[placement.NodeID]doubt, len(d.mu.about)), lost: slices.Clone(d.mu.lost)}
@@ -118,9 +119,6 @@ func (d *doubts) save(fs vfs.FS, path string) error {
 	d.mu.dirty = false
 	d.mu.Unlock()
 	if err := durable.Replace(fs, path, copied.encode()); err != nil {
-		d.mu.Lock()
-		d.mu.dirty = true
-		d.mu.Unlock()
 		return fmt.Errorf("keep what is trusted: %w", err)
 	}
 	return nil

@@ -90,6 +90,9 @@ func newFleet(t *testing.T, seed uint64, s shape) *fleet {
 			Name: "sim", Join: join, BootstrapExpect: s.nodes, ReplicationFactor: s.factor,
 			AdvertiseHost: f.net.Host(n.name).IP().String(),
 		}
+		if i >= s.nodes {
+			n.cfg.Cluster.BootstrapExpect = 0 // It joins a region, and founds none.
+		}
 		if s.zones {
 			n.cfg.Cluster.Zone = fmt.Sprint("z", i)
 		}
