@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 
 	"github.com/barograph-db/barograph/cluster/durable"
@@ -28,12 +27,12 @@ type learned struct {
 	newest   atomic.Pointer[agreed] // nil: nothing yet
 	followed atomic.Uint64          // epoch
 	news     chan struct{}          // one reader
-	asking   sync.Mutex             // one at a time
+	asking   chan struct{}          // has room for who asks
 }
 
 // openLearned reads what the node wrote by when it went away.
 func (c *Cluster) openLearned() error {
-	c.learned.news = make(chan struct{}, 1)
+	c.learned.news, c.learned.asking = make(chan struct{}, 1), make(chan struct{}, 1)
 	data, err := durable.Read(c.opts.FS, c.placementPath(), maxAgreed)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -83,8 +82,12 @@ func (c *Cluster) learn(a agreed) bool {
 // CatchUp asks a node for the placement that it knows. Changed tells whether it is newer.
 func (c *Cluster) CatchUp(ctx context.Context, node placement.NodeID) error {
 	before := c.latest()
-	c.learned.asking.Lock()
-	defer c.learned.asking.Unlock()
+	select {
+	case c.learned.asking <- struct{}{}:
+		defer func() { <-c.learned.asking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if before.placement == nil || c.latest().newer(before) {
 		return nil // There is no region to be of, or somebody else has asked.
 	}
