@@ -87,8 +87,14 @@ type simulation struct {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	shapes := []shape{
-		{3, 3, false, 0}, {3, 3, true, 0}, {3, 2, false, 0}, {5, 3, true, 0},
-		{3, 3, false, 1}, {3, 3, false, 1}, {3, 2, false, 1}, {1, 3, false, 2},
+		{3, 3, false, 0},
+		{3, 3, true, 0},
+		{3, 2, false, 0},
+		{5, 3, true, 0},
+		{3, 3, false, 1},
+		{3, 3, false, 1},
+		{3, 2, false, 1},
+		{1, 3, false, 2},
 	}
 	s := shapes[rng.IntN(len(shapes))]
 	m := &simulation{fleet: newFleet(t, seed, s), seed: seed, ledger: newLedger(), faults: rng, first: s.nodes}
