@@ -23,13 +23,13 @@ var (
 
 const (
 	// simSeeds are run by each test.
-	simSeeds = 8
+	simSeeds = 12
 	// faultTime is how long faults come, writes and queries a little longer.
 	faultTime = 60 * time.Second
 	// settleTime is how long the nodes may take to be at rest when there are no more faults.
 	settleTime = 5 * time.Minute
 	// simLimit is how long a simulation may take on a slow machine, in the time outside.
-	simLimit = 2 * time.Minute
+	simLimit = 5 * time.Minute
 )
 
 // TestSimulation has whole clusters live through faults: no sample that was acknowledged is lost, and
