@@ -40,9 +40,9 @@ type Cluster struct {
 	pool     *gossip.Pool
 	group    *consensus.Group
 	register *register
+	learned  learned
 	steward  steward
 	started  time.Time
-	catching chan struct{} // has room for the one that catches up
 	catchUps *prometheus.CounterVec
 
 	mu struct {
@@ -59,7 +59,7 @@ func New(opts Options) (*Cluster, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{opts: opts, register: newRegister(), catching: make(chan struct{}, 1), catchUps: newCatchUps(opts.Registerer)}
+	c := &Cluster{opts: opts, register: newRegister(), catchUps: newCatchUps(opts.Registerer)}
 	opts.Registerer.MustRegister(newCollector(c))
 	c.mu.changed = make(chan struct{})
 	var err error
@@ -81,6 +81,9 @@ func New(opts Options) (*Cluster, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err = c.openLearned(); err != nil {
+		return nil, err
+	}
 	listener, dial := c.rpc.Raw(raftKind)
 	if c.group, err = consensus.Open(consensus.Options{
 		ID: opts.Node.ID, Dir: opts.FS.PathJoin(opts.Dir, raftDir), FS: opts.FS,
@@ -99,9 +102,9 @@ func New(opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
-	c.rpc.Handle(rpc.Method{Name: placementMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.saysPlacement))
 	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
-	c.tell(c.register.get()) // Before anybody can hear of this node.
+	c.rpc.Handle(rpc.Method{Name: placementMethod, MaxMessage: maxAgreed}, rpc.Unary(c.saysPlacement))
+	c.tell() // Before anybody can hear of this node.
 	return c, nil
 }
 
@@ -132,7 +135,7 @@ func (c *Cluster) Gossip() *gossip.Pool { return c.pool }
 func (c *Cluster) Self() placement.NodeID { return c.opts.Node.ID }
 
 // Placement is the one in force as far as this node knows, nil before there is one.
-func (c *Cluster) Placement() *placement.Placement { return c.register.get().placement }
+func (c *Cluster) Placement() *placement.Placement { return c.latest().placement }
 
 // Alive reports whether the node answers, as far as gossip knows.
 func (c *Cluster) Alive(id placement.NodeID) bool {
@@ -373,7 +376,7 @@ func (c *Cluster) propose(ctx context.Context, a agreed) (taken bool, err error)
 
 // Status is what this node knows of the region.
 func (c *Cluster) Status() Status {
-	a := c.register.get()
+	a := c.latest()
 	s := Status{Cluster: c.opts.Name, Region: c.opts.Region, Self: c.Self().String()}
 	if leader, ok := c.group.Leader(); ok {
 		s.Leader = leader.ID.String()

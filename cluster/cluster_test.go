@@ -337,10 +337,15 @@ func TestReplicasAreFilled(t *testing.T) {
 		f.eventually(20*time.Second, "one is founded", func() bool { return f.agreed(1) })
 		f.start(2, 1)
 		f.eventually(20*time.Second, "moves begin", func() bool { return f.agreed(2) && f.nodes[2].Status().Moving == 16 })
-		f.eventually(20*time.Second, "all know", func() bool {
-			epoch, heard := f.nodes[2].Known()
-			return heard && epoch == f.nodes[2].Placement().Epoch
-		})
+		since, all := f.nodes[2].Placement().Epoch, make([]series.Shard, 16)
+		for i := range all {
+			all[i] = series.Shard(i)
+		}
+		require.False(t, f.nodes[2].ShutOut(since, all))
+		require.NoError(t, f.nodes[2].Follow(f.nodes[2].Placement()))
+		require.False(t, f.nodes[2].ShutOut(since, all), "it is not whole")
+		require.NoError(t, f.nodes[1].Follow(f.nodes[1].Placement()))
+		f.eventually(20*time.Second, "it is told", func() bool { return f.nodes[2].ShutOut(since, all) })
 		told := cluster.Filling{Shards: 16, DaysDone: 3, DaysLeft: 28, Bytes: 1 << 33, Samples: 1 << 34}
 		require.NoError(t, f.nodes[2].PublishFilling(told))
 		f.eventually(20*time.Second, "others see how far it is", func() bool {
@@ -361,10 +366,11 @@ func TestReplicasAreFilled(t *testing.T) {
 		require.NoError(t, f.nodes[1].Filled(t.Context(), shards), "what does not fill is nothing to be agreed upon")
 		f.eventually(20*time.Second, "all are whole", func() bool { return f.nodes[1].Status().Moving == 0 && f.nodes[1].Status().Thin == 0 })
 
-		// A node that dies is not waited for; one that is there and says nothing is.
+		// What a node has said holds when it is dead, and when it is back with what it had on disk.
 		f.kill(1)
 		f.eventually(20*time.Second, "its death is noticed", func() bool { return !f.nodes[2].Alive(nodeID(1)) })
-		_, heard := f.nodes[2].Known()
-		require.True(t, heard)
+		require.True(t, f.nodes[2].ShutOut(since, all[:0]))
+		f.start(1, 2)
+		require.GreaterOrEqual(t, f.nodes[1].Placement().Epoch, since)
 	})
 }

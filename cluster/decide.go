@@ -56,6 +56,8 @@ type wanted struct {
 	hold time.Duration
 	// moves is how many a node may take part in at a time.
 	moves int
+	// sound says that no node lacks anything that was acknowledged.
+	sound bool
 }
 
 // step is the next placement, and why.
@@ -100,5 +102,16 @@ func decide(now time.Time, p *placement.Placement, region placement.NodeID, memb
 			return s, true
 		}
 	}
-	return try(p.Next(want.moves), nil, "moves begin or are given up")
+	if want.sound {
+		if s, ok := try(p.Sound(), nil, "no node lacks anything"); ok {
+			return s, true
+		}
+	}
+	var down []placement.NodeID
+	for _, m := range members {
+		if !m.alive {
+			down = append(down, m.ID)
+		}
+	}
+	return try(p.Next(want.moves, down...), nil, "moves begin or are given up")
 }

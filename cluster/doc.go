@@ -33,8 +33,8 @@
 //	moves that may begin                                     Next
 //
 // That a replica is whole is proposed by the node that has filled it (Filled, by package move). Each
-// node tells the others by gossip which epoch it knows (Known), since a copy is worth nothing
-// while somebody writes by an older placement, and how far its copying is (Filling), for people.
+// node tells the others by gossip which epoch it follows (ShutOut), since a copy is worth nothing
+// while a write by an older placement may be acknowledged, and how far its copying is (Filling), for people.
 //
 // Raft brings each placement to all nodes. A node that must know one at once, since another asks it by that or
 // refuses it by that, takes it from there (CatchUp): what is in force at one node was agreed upon. Raft's log
@@ -46,6 +46,7 @@
 // # Files
 //
 //	node-id    the node's ID as text, made at the first start
+//	placement  the placement that the node follows
 //	raft/      the log and the snapshots of package consensus
 //
 // All methods of Cluster may be called by any goroutine; Run is called once.

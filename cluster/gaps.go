@@ -14,6 +14,8 @@ type Gap struct {
 	Node placement.NodeID
 	// From and To are inclusive, in milliseconds; a gap that is open ends at math.MaxInt64.
 	From, To int64
+	// By is who tells of it. It says so by being who tells.
+	By placement.NodeID
 }
 
 const (
@@ -36,16 +38,24 @@ func (c *Cluster) PublishGaps(gaps []Gap) error {
 	return c.pool.Publish(gapsFact, value)
 }
 
-// Gaps are those that any node tells of.
+// Gaps are those that any node tells of which the region has not given up: what those kept for others
+// nobody will bring, and who lacks it tells so by itself.
 func (c *Cluster) Gaps() []Gap {
 	var all []Gap
+	p := c.Placement()
 	for _, f := range c.pool.Facts(gapsFact) {
-		if len(f.Value) == 0 {
+		if len(f.Value) == 0 || p == nil {
+			continue
+		}
+		if n, ok := p.Node(f.Node); !ok || n.State == placement.Lost {
 			continue
 		}
 		gaps, err := decodeGaps(f.Value)
 		if err != nil {
 			c.opts.Logger.Error("A node tells of gaps in a way that this one doesn't understand", "node", f.Node, "err", err)
+		}
+		for i := range gaps {
+			gaps[i].By = f.Node
 		}
 		all = append(all, gaps...)
 	}

@@ -44,6 +44,18 @@ func Identity(fs vfs.FS, dir string) (placement.NodeID, error) {
 	return id, nil
 }
 
+// IsNew reports whether a data directory has no ID yet.
+func IsNew(fs vfs.FS, dir string) (bool, error) {
+	switch _, err := fs.Stat(fs.PathJoin(dir, identityFile)); {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, os.ErrNotExist):
+		return true, nil
+	default:
+		return false, fmt.Errorf("look for the node's ID: %w", err)
+	}
+}
+
 // newUUID is a random one (RFC 9562, version 4).
 func newUUID() (id placement.NodeID) {
 	_, _ = rand.Read(id[:]) // It never fails.

@@ -50,43 +50,19 @@ const (
 	answerBad      = 2
 )
 
-// register is the state that Raft replicates: what the region has agreed upon. What Raft has not brought here
-// yet may have been learnt of another node, to which it has.
+// register is the state that Raft replicates: what the region has agreed upon.
 type register struct {
-	applied atomic.Pointer[agreed]
-	learnt  atomic.Pointer[agreed]
+	current atomic.Pointer[agreed]
 	changed chan struct{} // one reader; changes while nobody reads are one
 }
 
 func newRegister() *register {
 	r := &register{changed: make(chan struct{}, 1)}
-	r.applied.Store(&agreed{})
+	r.current.Store(&agreed{})
 	return r
 }
 
-// get returns the latest that is known.
-func (r *register) get() agreed {
-	applied, learnt := r.applied.Load(), r.learnt.Load()
-	if learnt != nil && applied.placement != nil && learnt.region == applied.region &&
-		learnt.placement.Epoch > applied.placement.Epoch {
-		return *learnt
-	}
-	return *applied
-}
-
-// learn takes what another node knows to be in force, if it is news.
-func (r *register) learn(a agreed) {
-	for {
-		before, now := r.learnt.Load(), r.get()
-		if now.placement == nil || a.region != now.region || a.placement.Epoch <= now.placement.Epoch {
-			return
-		}
-		if r.learnt.CompareAndSwap(before, &a) {
-			r.tell()
-			return
-		}
-	}
-}
+func (r *register) get() agreed { return *r.current.Load() }
 
 // Apply takes the next placement, if it follows the one in force.
 func (r *register) Apply(command []byte) []byte {
@@ -94,7 +70,7 @@ func (r *register) Apply(command []byte) []byte {
 	switch {
 	case err != nil:
 		return []byte{answerBad}
-	case !next.follows(*r.applied.Load()):
+	case !next.follows(r.get()):
 		return []byte{answerOutdated}
 	}
 	r.set(next)
@@ -103,7 +79,7 @@ func (r *register) Apply(command []byte) []byte {
 
 // Snapshot returns what Restore reads.
 func (r *register) Snapshot() ([]byte, error) {
-	a := *r.applied.Load()
+	a := r.get()
 	if a.placement == nil {
 		return nil, nil
 	}
@@ -124,11 +100,7 @@ func (r *register) Restore(data []byte) error {
 }
 
 func (r *register) set(a agreed) {
-	r.applied.Store(&a)
-	r.tell()
-}
-
-func (r *register) tell() {
+	r.current.Store(&a)
 	select {
 	case r.changed <- struct{}{}:
 	default:

@@ -92,30 +92,3 @@ func FuzzDecodeAgreed(f *testing.F) {
 		require.Equal(t, a, again)
 	})
 }
-
-// What was learnt counts until Raft has brought it, if it is of this region and news; what Raft replicates
-// stays what Raft has brought.
-func TestRegisterLearns(t *testing.T) {
-	first, second := twoSteps(t)
-	r := newRegister()
-	r.learn(agreed{regionA, first})
-	require.Nil(t, r.get().placement, "it has no region")
-	r.Apply(agreed{regionA, first}.encode())
-	<-r.changed
-	snapshot, err := r.Snapshot()
-	require.NoError(t, err)
-	r.learn(agreed{regionB, second})
-	r.learn(agreed{regionA, first})
-	require.Equal(t, first, r.get().placement)
-	r.learn(agreed{regionA, second})
-	require.Equal(t, second, r.get().placement)
-	<-r.changed
-	again, err := r.Snapshot()
-	require.NoError(t, err)
-	require.Equal(t, snapshot, again)
-	require.Equal(t, []byte{answerTaken}, r.Apply(agreed{regionA, second}.encode()), "it comes after what was applied")
-	third, err := second.Drain(second.Nodes[0].ID)
-	require.NoError(t, err)
-	r.Apply(agreed{regionA, third}.encode())
-	require.Equal(t, third, r.get().placement)
-}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 type steward struct {
 	published []byte                    // the region's fact
 	strangers map[placement.NodeID]bool // nodes of other regions that were told of
+	sound     time.Time                 // since when nobody lacks anything; zero: somebody may
 }
 
 // changeTime is how long a change may take before the members are looked at again.
@@ -34,6 +34,7 @@ func (c *Cluster) look(ctx context.Context) error {
 		case <-c.pool.Changed():
 		case <-c.group.Changed():
 		case <-c.register.changed:
+		case <-c.learned.news:
 		}
 	}
 }
@@ -43,7 +44,7 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	defer cancel()
 	now := c.register.get()
 	members := c.seen(list, now.placement)
-	c.tell(now)
+	c.tell()
 	if now.placement == nil {
 		c.found(ctx, members)
 		return
@@ -53,7 +54,7 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 		return
 	}
 	c.appoint(ctx, now, members)
-	want := wanted{factor: c.opts.Factor, hold: c.opts.Hold, moves: c.opts.Moves}
+	want := wanted{factor: c.opts.Factor, hold: c.opts.Hold, moves: c.opts.Moves, sound: c.sound(time.Now(), now.placement)}
 	s, ok := decide(time.Now(), now.placement, now.region, members, want)
 	if !ok || s.joins != (placement.NodeID{}) && !c.mayTakeIn(ctx, s.joins, now.region) {
 		return
@@ -65,6 +66,26 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	case taken:
 		c.opts.Logger.Info("The placement has changed", "epoch", s.next.Epoch, "why", s.why)
 	}
+}
+
+// soundAfter is how long nobody must have told of a gap: longer than it takes to hear of one.
+const soundAfter = 15 * time.Second
+
+// sound reports whether for some time all nodes have been there, have shut out what the placement shuts out,
+// and have known of nothing that anyone lacks.
+func (c *Cluster) sound(now time.Time, p *placement.Placement) bool {
+	follows, calm := c.follows(), len(p.Short) > 0 && len(c.Gaps()) == 0
+	for i := range p.Nodes {
+		id := p.Nodes[i].ID
+		calm = calm && c.Alive(id) && follows[id] >= p.Fence
+	}
+	switch {
+	case !calm:
+		c.steward.sound = time.Time{}
+	case c.steward.sound.IsZero():
+		c.steward.sound = now
+	}
+	return calm && now.Sub(c.steward.sound) >= soundAfter
 }
 
 // seen puts together what gossip knows of the members. Nodes of the placement that it has not heard of
@@ -93,68 +114,6 @@ func (c *Cluster) seen(list []gossip.Member, p *placement.Placement) []member {
 		}
 	}
 	return members
-}
-
-// tell publishes which region the node belongs to, none to begin with, and the epoch that it knows.
-func (c *Cluster) tell(now agreed) {
-	epoch := uint64(0)
-	if now.placement != nil {
-		epoch = now.placement.Epoch
-	}
-	fact := binary.AppendUvarint(slices.Clone(now.region[:]), epoch)
-	if slices.Equal(fact, c.steward.published) {
-		return
-	}
-	if err := c.pool.Publish(regionFact, fact); err != nil {
-		c.opts.Logger.Error("The region's ID could not be published", "err", err)
-		return
-	}
-	c.steward.published = fact
-}
-
-// told is what a node tells.
-func told(fact []byte) (region placement.NodeID, epoch uint64, ok bool) {
-	if len(fact) < len(region) {
-		return region, 0, false
-	}
-	epoch, n := binary.Uvarint(fact[copy(region[:], fact):])
-	return region, epoch, n > 0
-}
-
-// Known is the latest epoch that all living nodes of the placement say they know; false: some of them
-// has said nothing yet.
-func (c *Cluster) Known() (epoch uint64, heard bool) {
-	now := c.register.get()
-	if now.placement == nil {
-		return 0, false
-	}
-	said := map[placement.NodeID]uint64{c.Self(): now.placement.Epoch}
-	for _, f := range c.pool.Facts(regionFact) {
-		if region, epoch, ok := told(f.Value); ok && region == now.region && f.Node != c.Self() {
-			said[f.Node] = epoch
-		}
-	}
-	epoch, heard = now.placement.Epoch, true
-	for i := range now.placement.Nodes {
-		id := now.placement.Nodes[i].ID
-		if !c.Alive(id) {
-			continue
-		}
-		knows, ok := said[id]
-		epoch, heard = min(epoch, knows), heard && ok
-	}
-	return epoch, heard
-}
-
-// Newest is the latest epoch that any node of the region says it knows, 0 before there is one.
-func (c *Cluster) Newest() uint64 {
-	now, newest := c.register.get(), c.epoch()
-	for _, f := range c.pool.Facts(regionFact) {
-		if region, epoch, ok := told(f.Value); ok && region == now.region {
-			newest = max(newest, epoch)
-		}
-	}
-	return newest
 }
 
 // found founds the region, if that is this node's to do.
@@ -239,7 +198,7 @@ const askTime = 2 * time.Second
 
 // saysRegion answers mayTakeIn of another node.
 func (c *Cluster) saysRegion(context.Context, rpc.Identity, []byte) ([]byte, error) {
-	region := c.register.get().region
+	region := c.latest().region
 	return region[:], nil
 }
 

@@ -50,7 +50,9 @@
 // told an own fact that is not older than its own, it takes the version above. What an earlier life
 // published and this one has not, yet, stands: a node that must not say it any more takes it back by
 // publishing an empty value. The facts of a dead node are kept as long as the member is, those of one
-// that left are dropped at once.
+// that left are dropped at once. Who joins after a node's death hears of its facts from
+// those who knew it, and keeps them as long, of 64 such nodes at most; they go no further from there, or
+// they would never be forgotten.
 //
 // A node may publish 32 facts with 64 KiB of keys and values. Exchanges carry up to 8 MiB of facts:
 // the own ones, and of the others as many as fit, by chance.

@@ -145,9 +145,9 @@ func (fs *facts) list(key string) []Fact {
 	return list
 }
 
-// encode returns a message of all facts: the own first, then those of the others in any order, as
+// encode returns a message of all facts of some nodes: the own first, then those of the others in any order, as
 // many as fit. What is left out has its turn in another exchange.
-func (fs *facts) encode() []byte {
+func (fs *facts) encode(of func(placement.NodeID) bool) []byte {
 	b := []byte{factsVersion}
 	nodes := slices.Collect(maps.Keys(fs.byNode))
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
@@ -155,6 +155,9 @@ func (fs *facts) encode() []byte {
 		nodes[0], nodes[i] = nodes[i], nodes[0]
 	}
 	for _, node := range nodes {
+		if !of(node) {
+			continue
+		}
 		for _, f := range fs.byNode[node].byKey {
 			if len(b)+f.size()+64 <= maxState {
 				b = appendFact(b, &f)

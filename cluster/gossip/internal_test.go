@@ -176,7 +176,7 @@ func TestFactsAreBounded(t *testing.T) {
 		_, _, err := fs.merge(Fact{Node: node(byte(i + 2)), Version: 1, Key: "k", Value: make([]byte, 60<<10)})
 		require.NoError(t, err)
 	}
-	b := fs.encode()
+	b := fs.encode(func(placement.NodeID) bool { return true })
 	require.InDelta(t, maxState, len(b), 64<<10)
 	require.LessOrEqual(t, len(b), maxState)
 	list, err := decodeFacts(b)

@@ -116,6 +116,7 @@ func (p *Pool) putMemberLocked(m Member) {
 		p.log.Info("member", "state", m.State.String(), "node", m.ID.String(), "name", m.Name, "address", m.GossipAddr)
 	}
 	p.mu.members[m.ID] = m
+	delete(p.mu.unmet, m.ID)
 	if m.State == Left {
 		p.mu.facts.leave(m.ID)
 	}
@@ -161,6 +162,12 @@ func (p *Pool) forgetGone(now time.Time) {
 			p.mu.facts.forget(id)
 			p.countLocked()
 			p.notify()
+		}
+	}
+	for id, since := range p.mu.unmet {
+		if now.Sub(since) > p.opts.ForgetDead {
+			delete(p.mu.unmet, id)
+			p.mu.facts.forget(id)
 		}
 	}
 }

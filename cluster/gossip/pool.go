@@ -52,6 +52,8 @@ type Pool struct {
 		sync.Mutex
 		members map[placement.NodeID]Member
 		facts   *facts
+		// unmet are nodes of which others know facts, and this one nothing else; since when.
+		unmet   map[placement.NodeID]time.Time
 		rivals  map[netip.AddrPort]rival
 		bulky   map[factKey]Fact // To be relayed over streams.
 		self    netip.AddrPort
@@ -90,6 +92,7 @@ func New(opts Options) (*Pool, error) {
 	p.queue.NumNodes = func() int { return int(p.alive.Load()) }
 	p.mu.members = map[placement.NodeID]Member{}
 	p.mu.facts = newFacts(opts.Node)
+	p.mu.unmet = map[placement.NodeID]time.Time{}
 	p.mu.rivals = map[netip.AddrPort]rival{}
 	p.mu.bulky = map[factKey]Fact{}
 	return p, nil

@@ -384,6 +384,33 @@ func TestFactsAfterRestart(t *testing.T) {
 	})
 }
 
+// Who joins after a node's death hears what it had to say, for as long as others remember it, and no longer.
+func TestFactsOfTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		f.edit = func(o *gossip.Options) { o.ForgetDead = 10 * time.Minute }
+		f.join(3)
+		require.NoError(t, f.nodes[1].Publish("a", []byte("x")))
+		f.nodes[0].await(t, 5*time.Second, func() bool { return len(f.nodes[0].facts("a")) == 1 })
+		f.net.Kill("h2")
+		time.Sleep(5 * time.Minute)
+		late := f.start(4, "h4", "h1:11015")
+		late.await(t, time.Minute, func() bool { return slices.Equal(late.facts("a"), []string{"2:x"}) })
+		require.Len(t, late.Members(), 3)
+		f.net.Kill("h1")
+		f.net.Kill("h3")
+		last := f.start(5, "h5", "h4:11015")
+		time.Sleep(11 * time.Minute)
+		require.Empty(t, late.facts("a"))
+		require.Empty(t, last.facts("a"))
+
+		// If it is back, it is a member as any.
+		again := f.start(2, "h2", "h4:11015")
+		require.NoError(t, again.Publish("a", []byte("y")))
+		late.await(t, time.Minute, func() bool { return slices.Equal(late.facts("a"), []string{"2:y"}) })
+	})
+}
+
 func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)

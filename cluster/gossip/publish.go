@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/barograph-db/barograph/cluster/placement"
 )
 
 // Publish makes the value this node's fact under the key, in place of its last. An empty value
@@ -49,8 +51,8 @@ func (p *Pool) takeFacts(message []byte) {
 	p.mu.Lock()
 	for _, f := range list {
 		m, known := p.mu.members[f.Node]
-		if f.Node != p.opts.Node && (!known || m.State == Left) {
-			continue // It will be told again, once the node is a member.
+		if known && m.State == Left && f.Node != p.opts.Node || !known && !p.hearOfLocked(&f, time.Now()) {
+			continue
 		}
 		tell, isNews, err := p.mu.facts.merge(f)
 		if err != nil {
@@ -74,6 +76,27 @@ func (p *Pool) takeFacts(message []byte) {
 	}
 }
 
+// maxUnmet bounds the nodes of which there are facts and nothing else.
+const maxUnmet = 64
+
+// hearOfLocked reports whether a fact of a node that is no member is kept: it is about to be one, or died
+// before this one joined.
+func (p *Pool) hearOfLocked(f *Fact, now time.Time) bool {
+	_, known := p.mu.unmet[f.Node]
+	switch {
+	case f.Node == p.opts.Node:
+	case f.Key == leavingKey:
+		delete(p.mu.unmet, f.Node)
+		p.mu.facts.forget(f.Node)
+		return false
+	case !known && len(p.mu.unmet) >= maxUnmet:
+		return false
+	case !known:
+		p.mu.unmet[f.Node] = now
+	}
+	return true
+}
+
 // tell queues a fact for the next packets or, if none takes it, for streams to some members.
 // Exchanges of states carry all.
 func (p *Pool) tell(f Fact) {
@@ -84,11 +107,15 @@ func (p *Pool) tell(f Fact) {
 	}
 }
 
-// encodeFacts returns all facts, for an exchange of states.
+// encodeFacts returns all facts of members, for an exchange of states. What was only heard of others goes
+// no further, or it would never be forgotten.
 func (p *Pool) encodeFacts() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.facts.encode()
+	return p.mu.facts.encode(func(id placement.NodeID) bool {
+		_, unmet := p.mu.unmet[id]
+		return !unmet
+	})
 }
 
 // broadcast is a fact in memberlist's queue, where the next of the same name replaces it. So the

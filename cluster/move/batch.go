@@ -72,8 +72,7 @@ func compareGaps(a, b Gap) int { return slices.Compare([]int64{a.From, a.To}, []
 // sight is what is looked at before each step.
 type sight struct {
 	batch []replica // what is left of it
-	known uint64    // by all living nodes
-	heard bool      // of all of them
+	shut  bool      // No write passes by this node any more.
 	open  bool      // a gap that may still be delivered
 	lost  []Gap
 }
@@ -84,21 +83,20 @@ type step int
 const (
 	over   step = iota // Nothing of the batch fills any more.
 	anew               // The copy is worth nothing.
-	waits              // Not all nodes know of it, or something is still to be delivered.
+	waits              // Too few nodes know of it, or something is still to be delivered.
 	copies             // The next stretch is to be copied.
 	ends               // All is copied: the replicas are whole.
 )
 
 // decide says what is to be done for a batch whose copy has come so far. began says that it has begun:
-// all nodes knew of it then.
+// no write passed by this node any more then, and none will.
 func decide(s *state, now sight, began, copied bool) step {
-	since := epoch(now.batch)
 	switch {
 	case len(now.batch) == 0:
 		return over
-	case !now.heard || !began && now.known < since:
+	case !began && !now.shut:
 		return waits
-	case now.known < since || slices.ContainsFunc(now.lost, func(g Gap) bool { return !slices.Contains(s.Lost, g) }):
+	case slices.ContainsFunc(now.lost, func(g Gap) bool { return !slices.Contains(s.Lost, g) }):
 		return anew
 	case !copied:
 		return copies

@@ -3,8 +3,8 @@
 // whole; the copying itself comes in as a function.
 //
 //	epoch 41   a replica of this node fills      writers hear of it, one by one
-//	           all living nodes know epoch 41    wait: every write since comes here as well
-//	           and some time has gone by         what was on its way has arrived, or is a known gap
+//	           enough replicas know epoch 41     wait: no write that does not come here is acknowledged any more
+//	           and some time has gone by         what was acknowledged before is where it is to be, or a known gap
 //	           newest days ──copy──► oldest      progress is on disk after each stretch
 //	           no gap of this node is known      wait: what it was sent and missed is delivered
 //	epoch 42   Filled: the replica is whole      it is read from, and counts
@@ -22,13 +22,19 @@
 // halved when much did, or when it could not be copied: a node that serves it may have no memory for
 // more. Copying a stretch again does no harm, so what fails is tried again.
 //
+// # No write passes by
+//
+// A replica that follows epoch 41 takes no write any more by a placement from before it (see package
+// placement, on the fence), and says that it follows it when that is on disk. Of each shard so many whole
+// replicas must say so that the others are no quorum of any earlier placement: what is acknowledged after
+// that comes here as well, or is kept for this node, whoever it is that writes. A node that is dead need not
+// be waited for, nor does it matter that one comes back which knows nothing of epoch 41.
+//
 // # Beginning anew
 //
 // A copy is worth nothing if a write was missed that it does not have. It begins anew when
 //
 //   - the replica fills since another epoch than before: it was given up meanwhile;
-//   - a living node does not know the epoch, though all did: it came back with an older placement, and
-//     may have taken writes by that;
 //   - some node tells of samples that this one missed and that can't be delivered any more.
 //
 // # File

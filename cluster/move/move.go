@@ -66,7 +66,7 @@ type fill struct {
 	state *state
 	width int64         // of the next stretch
 	wait  time.Duration // after the next failure
-	// settled is when copying may begin; zero: some node does not know the epoch.
+	// settled is when copying may begin; zero: too few nodes know the epoch.
 	settled        time.Time
 	bytes, samples int64
 }
@@ -102,7 +102,7 @@ func (f *fill) run(ctx context.Context) {
 		case over:
 			return
 		case anew:
-			f.opts.Logger.Warn("A move begins anew: the copy may lack a write", "shards", len(now.batch), "known", now.known, "lost", now.lost)
+			f.opts.Logger.Warn("A move begins anew: the copy may lack a write", "shards", len(now.batch), "lost", now.lost)
 			f.metrics.anew.Inc()
 			f.state, f.settled = f.fresh(now.batch), time.Time{}
 			err = f.save(f.state)
@@ -125,12 +125,12 @@ func (f *fill) run(ctx context.Context) {
 // look is what counts for the next step.
 func (f *fill) look() sight {
 	s := sight{batch: still(f.state.Replicas, filling(f.opts.Placement(), f.opts.Self))}
-	s.known, s.heard = f.opts.Known()
+	s.shut = f.began() || f.opts.ShutOut(epoch(s.batch), shardsOf(s.batch))
 	s.open, s.lost = split(f.opts.Gaps())
 	return s
 }
 
-// began reports whether writes were known to come here, in this run of the process or before.
+// began reports whether all writes were known to come here, in this run of the process or before.
 func (f *fill) began() bool { return !f.settled.IsZero() || f.state.Before != everything }
 
 func (f *fill) copied() bool {

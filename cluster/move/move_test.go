@@ -34,7 +34,6 @@ type world struct {
 	changed   chan struct{}
 	placement *placement.Placement
 	known     uint64
-	heard     bool
 	gaps      []Gap
 	fail      error
 	bytes     int // of each day
@@ -52,7 +51,7 @@ func newWorld(t *testing.T, n int) *world {
 	p = p.Next(n)
 	disk := vfs.NewMem()
 	require.NoError(t, disk.MkdirAll("data", 0o755))
-	return &world{t: t, disk: disk, changed: make(chan struct{}), placement: p, known: p.Epoch, heard: true, bytes: 1000}
+	return &world{t: t, disk: disk, changed: make(chan struct{}), placement: p, known: p.Epoch, bytes: 1000}
 }
 
 func (w *world) change(f func()) {
@@ -98,9 +97,14 @@ func (w *world) start() (stop func(), reg *prometheus.Registry) {
 		Self: id(2), Retention: 10 * 24 * time.Hour, Rate: w.rate, Dir: "data", FS: w.disk, Registerer: reg,
 		Placement: func() *placement.Placement { w.mu.Lock(); defer w.mu.Unlock(); return w.placement },
 		Changed:   func() <-chan struct{} { w.mu.Lock(); defer w.mu.Unlock(); return w.changed },
-		Known:     func() (uint64, bool) { w.mu.Lock(); defer w.mu.Unlock(); return w.known, w.heard },
-		Gaps:      func() []Gap { w.mu.Lock(); defer w.mu.Unlock(); return w.gaps },
-		Copy:      w.copy, Filled: w.fill,
+		ShutOut: func(epoch uint64, shards []series.Shard) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			require.NotEmpty(w.t, shards)
+			return w.known >= epoch
+		},
+		Gaps: func() []Gap { w.mu.Lock(); defer w.mu.Unlock(); return w.gaps },
+		Copy: w.copy, Filled: w.fill,
 		Report: func(p Progress) { w.mu.Lock(); defer w.mu.Unlock(); w.reports = append(w.reports, p) },
 	})
 	require.NoError(w.t, err)
@@ -180,13 +184,9 @@ func TestFills(t *testing.T) {
 		w.known--
 		stop, reg := w.start()
 		time.Sleep(time.Hour)
-		require.Empty(t, w.copies(), "not all know of it")
+		require.Empty(t, w.copies(), "too few know of it")
 
-		w.change(func() { w.known++; w.heard = false })
-		time.Sleep(time.Hour)
-		require.Empty(t, w.copies(), "somebody has said nothing")
-
-		w.change(func() { w.heard = true; w.gaps = []Gap{{From: 5, To: math.MaxInt64}} })
+		w.change(func() { w.known++; w.gaps = []Gap{{From: 5, To: math.MaxInt64}} })
 		begin := time.Now()
 		w.wait("it begins", func() bool { return len(w.copied) > 0 })
 		require.GreaterOrEqual(t, time.Since(begin), 12*time.Second)
@@ -241,11 +241,8 @@ func TestGoesOnAfterARestart(t *testing.T) {
 		before := len(w.copies())
 		require.Less(t, before, 11)
 
-		w.fail, w.heard = nil, false
+		w.fail, w.known = nil, 0 // It has not heard of anybody yet, and need not.
 		stop, reg := w.start()
-		time.Sleep(time.Minute)
-		require.Len(t, w.copies(), before, "it has not heard of all nodes")
-		w.change(func() { w.heard = true })
 		w.wait("it is filled", func() bool { return len(w.filled) == 2 })
 		stop()
 		w.covered(0, shards...)
@@ -256,9 +253,6 @@ func TestGoesOnAfterARestart(t *testing.T) {
 // A copy begins anew when a write may have been missed.
 func TestBeginsAnew(t *testing.T) {
 	for name, c := range map[string]struct{ do, undo func(*world) }{
-		"a node came back with an old placement": {
-			func(w *world) { w.known-- }, func(w *world) { w.known++ },
-		},
 		"samples are lost": {
 			func(w *world) { w.gaps = []Gap{{From: 7, To: 9}} }, func(*world) {},
 		},

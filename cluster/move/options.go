@@ -20,10 +20,12 @@ type Options struct {
 	// when it, or what is known of the nodes, is another than at the call.
 	Placement func() *placement.Placement
 	Changed   func() <-chan struct{}
-	// Known is the latest epoch that all living nodes of the placement say they know; false: some has
-	// said nothing yet.
-	Known func() (uint64, bool)
-	// Gaps are the stretches of time for which this node lacks samples, as any node tells.
+	// ShutOut reports whether no write to any of the shards can be acknowledged any more by a placement from
+	// before the epoch, in which this node was nobody that it had to be sent to. It stays so.
+	ShutOut func(epoch uint64, shards []series.Shard) bool
+	// Gaps are the stretches of time for which this node lacks samples, as others tell that are going to
+	// bring them or have given them up. What the node may have missed without anybody knowing is no
+	// matter here, as long as it goes on telling so when it is whole.
 	Gaps func() []Gap
 	// Copy has this node take in what others have of a stretch, and returns when it is on disk. It asks
 	// take before it takes more.
@@ -37,8 +39,9 @@ type Options struct {
 	Retention time.Duration
 	// Rate is how many bytes are taken in a second; default 64 MiB.
 	Rate int64
-	// Settle is how long after all know the epoch copying begins; default 12 seconds, which is longer
-	// than a writer waits for a replica to take a frame: it has it then, or is known to lack it.
+	// Settle is how long after that copying begins; default 12 seconds, which is longer than a writer waits
+	// for a replica to take a frame, and until all have heard who lacks one: they have what was acknowledged before, or
+	// are known to lack it.
 	Settle time.Duration
 
 	// Dir is the node's data directory; FS is what it is on, the disk by default.
@@ -98,7 +101,7 @@ func (o *Options) Validate() error {
 		return errors.New("the node has no ID")
 	case o.Dir == "":
 		return errors.New("there is no data directory")
-	case o.Placement == nil || o.Changed == nil || o.Known == nil || o.Gaps == nil || o.Copy == nil || o.Filled == nil || o.Report == nil:
+	case o.Placement == nil || o.Changed == nil || o.ShutOut == nil || o.Gaps == nil || o.Copy == nil || o.Filled == nil || o.Report == nil:
 		return errors.New("a function is missing")
 	case o.Rate < 0 || o.Settle < 0:
 		return errors.New("the rate and the time to settle must not be negative")

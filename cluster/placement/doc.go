@@ -25,6 +25,20 @@
 //   - Where there are as many zones as replicas, no two of a shard share one; with fewer, they are
 //     spread as evenly as the nodes of the zones allow.
 //
+// # Samples that were acknowledged
+//
+// A write is acknowledged when a quorum of the whole replicas has it, and, while a replica of the shard
+// fills, also a quorum of those that are going to be whole (see ingest/quorum). So a replica that
+// becomes whole takes away nothing from what was acknowledged meanwhile. Where a replica is given up with none
+// in its place the rest may have fewer acknowledgements than a quorum of them: the shard is short,
+// until another replica has copied what there is, or nobody lacks anything (Sound).
+//
+// Fence is the latest epoch before which no placement may be written by any more: such a write would
+// pass by a replica that fills, or count one that is gone. Whoever knows an epoch refuses writes by
+// placements from before its fence. So once as many whole replicas know the epoch in which another
+// began to fill as keep the rest from being a quorum, no write passes it by, whoever is away or
+// comes back with whatever it knew.
+//
 // # The target
 //
 // The target is where all replicas would be if moving cost nothing, chosen such that little has to

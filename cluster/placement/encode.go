@@ -4,18 +4,23 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/barograph-db/barograph/storage/series"
 )
 
 // version of the encoded form, which docs/formats/placement.md draws.
 const version = 1
 
 // MaxEncoded bounds the encoded form of any placement, in bytes.
-const MaxEncoded = 64 + MaxNodes*(32+2*(maxName+4)) + (1<<MaxBits)*(14+3*(MaxFactor+2))
+const MaxEncoded = 64 + MaxNodes*(32+2*(maxName+4)) + (1<<MaxBits)*(18+3*(MaxFactor+2))
 
 // Append appends the encoded placement to dst.
 func (p *Placement) Append(dst []byte) []byte {
 	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, p.Epoch)
+	dst = binary.AppendUvarint(dst, p.Epoch-p.Fence)
 	dst = append(dst, p.Bits)
 	dst = binary.AppendUvarint(dst, uint64(p.Factor))
 	dst = binary.AppendUvarint(dst, uint64(len(p.Nodes)))
@@ -51,6 +56,11 @@ func (p *Placement) Append(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, p.Epoch-r.Since)
 		}
 	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.Short)))
+	for _, s := range slices.Sorted(maps.Keys(p.Short)) {
+		dst = binary.AppendUvarint(dst, uint64(s))
+		dst = append(dst, p.Short[s])
+	}
 	return dst
 }
 
@@ -85,7 +95,9 @@ type decoder struct {
 }
 
 func (d *decoder) placement() *Placement {
-	p := &Placement{Epoch: d.uvarint(1<<64 - 1), Bits: d.byte(), Factor: int(d.uvarint(MaxFactor))}
+	p := &Placement{Epoch: d.uvarint(1<<64 - 1)}
+	p.Fence = p.Epoch - d.uvarint(p.Epoch)
+	p.Bits, p.Factor = d.byte(), int(d.uvarint(MaxFactor))
 	if d.err == nil && p.Bits > MaxBits {
 		d.err = fmt.Errorf("%d bits of shards", p.Bits)
 	}
@@ -112,7 +124,24 @@ func (d *decoder) placement() *Placement {
 			return nil
 		}
 	}
+	d.short(p)
 	return p
+}
+
+// short reads which shards are short, in their order.
+func (d *decoder) short(p *Placement) {
+	n, last := d.uvarint(uint64(len(p.Shards))), -1
+	if n > 0 && d.err == nil {
+		p.Short = map[series.Shard]uint8{}
+	}
+	for ; n > 0 && d.err == nil; n-- {
+		s := int(d.uvarint(uint64(len(p.Shards)) - 1))
+		if s <= last && d.err == nil {
+			d.err = errors.New("shards out of order")
+		}
+		p.Short[series.Shard(s)] = d.byte()
+		last = s
+	}
 }
 
 func (d *decoder) replicas(epoch uint64, nodes []Node) []Replica {

@@ -35,10 +35,13 @@ func (p *Placement) Left() []Move {
 // Next returns the placement with as many moves under way as each node may take part in: perNode
 // that fill it, and as many whose place is taken. It gives up moves that the target no longer has,
 // and replicas of which there are enough without. It returns p itself when there is nothing to do.
-func (p *Placement) Next(perNode int) *Placement {
+//
+// Nothing moves to nodes that are down, and what moves there is given up if it makes writes wait for
+// them.
+func (p *Placement) Next(perNode int, down ...NodeID) *Placement {
 	target := p.Target()
 	next := p.step()
-	changed := next.giveUp(target)
+	changed := next.giveUp(target, down)
 	busy := map[NodeID]int{}
 	count := func(m Move, n int) { busy[m.To] += n; busy[m.For] += n }
 	for _, m := range next.Moves() {
@@ -46,15 +49,17 @@ func (p *Placement) Next(perNode int) *Placement {
 	}
 	moves, spare := next.plan(target)
 	for _, m := range moves {
-		if busy[m.To] < perNode && (m.For == NodeID{} || busy[m.For] < perNode) {
+		if busy[m.To] < perNode && (m.For == NodeID{} || busy[m.For] < perNode) && !slices.Contains(down, m.To) {
 			count(m, 1)
 			next.setShard(m.Shard, next.wholeIDs(m.Shard, NodeID{}), &Replica{Node: m.To, Filling: true, For: m.For, Since: next.Epoch})
-			changed = true
+			next.Fence, changed = next.Epoch, true
 		}
 	}
 	for _, m := range spare {
+		held := next.Held(m.Shard)
 		next.setShard(m.Shard, next.wholeIDs(m.Shard, m.For), nil)
-		changed = true
+		next.hold(m.Shard, held-1)
+		next.Fence, changed = next.Epoch, true
 	}
 	if !changed {
 		return p
@@ -62,17 +67,27 @@ func (p *Placement) Next(perNode int) *Placement {
 	return next
 }
 
-// giveUp ends the moves to nodes that the target does not have.
-func (p *Placement) giveUp(target [][]NodeID) bool {
+// giveUp ends the moves to nodes that the target does not have, and those that nodes which are down hold
+// writes up with.
+func (p *Placement) giveUp(target [][]NodeID, down []NodeID) bool {
 	changed := false
 	for s := range p.Shards {
 		s := series.Shard(s)
-		if _, filling := p.Replicas(s); filling != nil && !slices.Contains(target[s], filling.Node) {
+		_, filling := p.Replicas(s)
+		if filling != nil && (!slices.Contains(target[s], filling.Node) || p.holdsUp(s, filling, down)) {
 			p.setShard(s, p.wholeIDs(s, NodeID{}), nil)
 			changed = true
 		}
 	}
 	return changed
+}
+
+// holdsUp reports whether writes to the shard could go on but for the replica that fills: a quorum of those
+// that are whole is there, and none of those that are going to be.
+func (p *Placement) holdsUp(s series.Shard, filling *Replica, down []NodeID) bool {
+	there := func(ids []NodeID) bool { return len(without(ids, down)) >= QuorumOf(len(ids)) }
+	return slices.Contains(down, filling.Node) && there(p.wholeIDs(s, NodeID{})) &&
+		!there(append(p.wholeIDs(s, filling.For), filling.Node))
 }
 
 // plan returns the next move of each shard that is not at its target and has none under way, and

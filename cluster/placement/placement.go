@@ -3,6 +3,7 @@ package placement
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 
@@ -25,6 +26,12 @@ type Placement struct {
 	Factor int         // How many replicas a shard is to have, if there are as many nodes.
 	Nodes  []Node      // By ID.
 	Shards [][]Replica // By shard. Whole replicas by ID, then the one that fills.
+	// Fence is the latest epoch in which a shard was given another set of replicas to be written to than
+	// writers before it knew. A node that knows it takes no more writes by placements from before.
+	Fence uint64
+	// Short says of shards by how many fewer whole replicas than a quorum may have an acknowledged sample;
+	// nil if there are none.
+	Short map[series.Shard]uint8
 }
 
 // Replica is a node's part in a shard.
@@ -56,7 +63,21 @@ func (p *Placement) Holds(s series.Shard, id NodeID) bool {
 // Quorum is how many whole replicas of the shard must have a sample before it is acknowledged.
 func (p *Placement) Quorum(s series.Shard) int {
 	whole, _ := p.Replicas(s)
-	return len(whole)/2 + 1
+	return QuorumOf(len(whole))
+}
+
+// QuorumOf is how many of so many whole replicas are a quorum.
+func QuorumOf(whole int) int { return whole/2 + 1 }
+
+// Held is how many whole replicas of the shard have each sample that was acknowledged, at least: a
+// quorum, unless replicas were given up since.
+func (p *Placement) Held(s series.Shard) int { return p.Quorum(s) - int(p.Short[s]) }
+
+// Enough is how many whole replicas of the shard have together all that was acknowledged, whichever
+// they are and whatever each of them lacks.
+func (p *Placement) Enough(s series.Shard) int {
+	whole, _ := p.Replicas(s)
+	return len(whole) - p.Held(s) + 1
 }
 
 // placeable is the number of nodes that may hold replicas for good.
@@ -83,6 +104,11 @@ func (p *Placement) Validate() error {
 			return fmt.Errorf("shard %d: %w", s, err)
 		}
 	}
+	for s, n := range p.Short {
+		if int(s) >= len(p.Shards) || n == 0 || int(n) >= p.Quorum(s) {
+			return fmt.Errorf("shard %d is short of %d acknowledgements", s, n)
+		}
+	}
 	return nil
 }
 
@@ -93,6 +119,9 @@ func (p *Placement) validateFrame() error {
 	}
 	if p.Factor < 1 || p.Factor > MaxFactor {
 		return fmt.Errorf("replication factor %d is not in 1 to %d", p.Factor, MaxFactor)
+	}
+	if p.Fence > p.Epoch {
+		return fmt.Errorf("writes before epoch %d are refused, which is to come", p.Fence)
 	}
 	if len(p.Nodes) == 0 || len(p.Nodes) > MaxNodes {
 		return fmt.Errorf("%d nodes are not in 1 to %d", len(p.Nodes), MaxNodes)
@@ -164,7 +193,24 @@ func (p *Placement) step() *Placement {
 	next.Epoch++
 	next.Nodes = slices.Clone(p.Nodes)
 	next.Shards = slices.Clone(p.Shards)
+	next.Short = maps.Clone(p.Short)
 	return &next
+}
+
+// hold notes how many whole replicas of a shard have what was acknowledged before its replicas changed.
+// One that has more than a quorum of them is as good as any, and what nobody has was never there.
+func (p *Placement) hold(s series.Shard, held int) {
+	quorum := p.Quorum(s)
+	short := quorum - max(1, min(held, quorum))
+	if delete(p.Short, s); short > 0 {
+		if p.Short == nil {
+			p.Short = map[series.Shard]uint8{}
+		}
+		p.Short[s] = uint8(short)
+	}
+	if len(p.Short) == 0 {
+		p.Short = nil
+	}
 }
 
 // setShard gives a shard these replicas, in order.

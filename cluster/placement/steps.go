@@ -61,7 +61,7 @@ func (p *Placement) Join(n Node) (*Placement, error) {
 func (p *Placement) Drain(id NodeID) (*Placement, error) { return p.setState(id, Draining) }
 
 // Lose returns the placement in which others are to take over what a node holds that has been away
-// for long.
+// for long. Nobody waits any more for what it may have to tell, so it is shut out until it has heard of it.
 func (p *Placement) Lose(id NodeID) (*Placement, error) { return p.setState(id, Lost) }
 
 func (p *Placement) setState(id NodeID, s State) (*Placement, error) {
@@ -73,7 +73,9 @@ func (p *Placement) setState(id NodeID, s State) (*Placement, error) {
 		return p, nil
 	}
 	next := p.step()
-	next.Nodes[i].State = s
+	if next.Nodes[i].State = s; s == Lost {
+		next.Fence = next.Epoch
+	}
 	return next, nil
 }
 
@@ -102,6 +104,7 @@ func (p *Placement) Remove(id NodeID, force bool) (*Placement, error) {
 		return nil, fmt.Errorf("remove %s: %w", id, ErrLastReplica)
 	}
 	next := p.step()
+	next.Fence = next.Epoch
 	next.Nodes = slices.Delete(next.Nodes, i, i+1)
 	var bare []series.Shard
 	for s := range next.Shards {
@@ -112,9 +115,15 @@ func (p *Placement) Remove(id NodeID, force bool) (*Placement, error) {
 		whole, filling := p.wholeIDs(s, id), p.fillingWithout(s, id)
 		if len(whole) == 0 {
 			bare = append(bare, s)
-			filling = nil
+			delete(next.Short, s)
+			continue
+		}
+		held := p.Held(s)
+		if before, _ := p.Replicas(s); len(whole) < len(before) {
+			held--
 		}
 		next.setShard(s, whole, filling)
+		next.hold(s, held)
 	}
 	if len(bare) > 0 {
 		if !force {
@@ -157,9 +166,25 @@ func (p *Placement) Filled(id NodeID, shards ...series.Shard) (*Placement, error
 		if filling == nil || filling.Node != id {
 			return nil, fmt.Errorf("shard %d: %s does not fill in epoch %d", s, id, p.Epoch)
 		}
+		held := next.Held(s)
+		if (filling.For == NodeID{}) {
+			held++
+		}
 		next.setShard(s, append(p.wholeIDs(s, filling.For), id), nil)
+		next.hold(s, held)
 	}
 	return next, nil
+}
+
+// Sound returns the placement in which no shard is short of replicas that have what was acknowledged. It
+// is for when none of them lacks anything.
+func (p *Placement) Sound() *Placement {
+	if len(p.Short) == 0 {
+		return p
+	}
+	next := p.step()
+	next.Short = nil
+	return next
 }
 
 // Holding counts the replicas of a node, and those of them that fill.

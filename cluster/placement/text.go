@@ -9,9 +9,9 @@ import (
 )
 
 // String is the placement as text: a line for each node, then one for each run of shards that are on
-// the same nodes. A replica that fills is marked with +.
+// the same nodes. A replica that fills is marked with +, a shard that is short with -.
 //
-//	epoch 42, 8 shards, replication factor 2
+//	epoch 42, fence 41, 8 shards, replication factor 2
 //	a zone=z1 weight=1 active holds=5 filling=0
 //	b zone=z2 weight=1 draining holds=6 filling=0
 //	c zone=z2 weight=1 active holds=6 filling=1
@@ -20,7 +20,7 @@ import (
 //	6-7 b c +a(b)
 func (p *Placement) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "epoch %d, %d shards, replication factor %d\n", p.Epoch, len(p.Shards), p.Factor)
+	fmt.Fprintf(&b, "epoch %d, fence %d, %d shards, replication factor %d\n", p.Epoch, p.Fence, len(p.Shards), p.Factor)
 	nodes := slices.Clone(p.Nodes)
 	slices.SortStableFunc(nodes, func(x, y Node) int { return strings.Compare(x.Name, y.Name) })
 	for _, n := range nodes {
@@ -68,6 +68,9 @@ func (p *Placement) line(s series.Shard) string {
 		if r.For != (NodeID{}) {
 			fmt.Fprintf(&b, "(%s)", p.label(r.For))
 		}
+	}
+	if n := p.Short[s]; n > 0 {
+		fmt.Fprintf(&b, " -%d", n)
 	}
 	return b.String()
 }

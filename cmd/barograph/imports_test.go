@@ -24,6 +24,7 @@ var edges = []struct{ from, to, why string }{
 
 	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
 	{"cmd/barograph/node", "cluster/consensus", "whose nodes agree on more than the cluster itself knows of"},
+	{"cmd/barograph/node", "cluster/durable", "and keeps whom it trusts in a file"},
 	{"cmd/barograph/node", "cluster/move", "shards move to it"},
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},

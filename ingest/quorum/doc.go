@@ -15,8 +15,20 @@
 //
 // A group has enough when a majority of its whole replicas has acknowledged. If they lie in several
 // zones and the majority is more than one, the acknowledgements must come from two zones at least,
-// so that no zone alone, which may be lost as a whole, holds what was promised. The replica that fills is
-// written to and never counts: it lacks what came before it.
+// so that no zone alone, which may be lost as a whole, holds what was promised.
+//
+// While a replica fills, the same must hold of those that are going to be whole: the one that fills,
+// without the one whose place it takes. So a replica may become whole at any moment, also while a write
+// is under way that was begun before: what is acknowledged is on a quorum of those before and of those
+// after. Without it, of a and b, acknowledged for a, b and c while d fills for a, only b would be left of
+// b, c and d, and to read c and d would not be to read everything.
+//
+//	a b c  +d for a     2 of a b c   and 2 of b c d
+//	a b c  +d           2 of a b c   and 3 of a b c d
+//	a      +b           a            and both
+//
+// Where the acknowledgements of more nodes are needed because of that, a node that fills and dies makes
+// writes wait only until it is noticed: the move is given up then (placement.Next).
 //
 // A write is done when every group that it touches has enough, and impossible once one of them can't
 // get enough any more whatever the nodes that have not answered say. Until then it is pending.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,11 @@ func randomPlacement(rng *rand.Rand) *placement.Placement {
 			}
 		}
 		if n < len(nodes) && rng.IntN(2) == 0 {
-			all = append(all, placement.Replica{Node: nodes[chosen[n]].ID, Filling: true})
+			fills := placement.Replica{Node: nodes[chosen[n]].ID, Filling: true}
+			if rng.IntN(2) == 0 {
+				fills.For = nodes[chosen[rng.IntN(n)]].ID
+			}
+			all = append(all, fills)
 		}
 		p.Shards = append(p.Shards, all)
 	}
@@ -101,9 +106,17 @@ func randomPlacement(rng *rand.Rand) *placement.Placement {
 
 // enough says by the words of the promise whether the nodes that acknowledged suffice for a shard.
 func enough(p *placement.Placement, s series.Shard, acks map[placement.NodeID]bool) bool {
-	whole, _ := p.Replicas(s)
+	whole, filling := p.Replicas(s)
+	if filling == nil {
+		return quorumOf(p, whole, acks)
+	}
+	next := slices.DeleteFunc(slices.Clone(whole), func(r placement.Replica) bool { return r.Node == filling.For })
+	return quorumOf(p, whole, acks) && quorumOf(p, append(next, *filling), acks)
+}
+
+func quorumOf(p *placement.Placement, replicas []placement.Replica, acks map[placement.NodeID]bool) bool {
 	n, all, those := 0, map[string]bool{}, map[string]bool{}
-	for _, r := range whole {
+	for _, r := range replicas {
 		node, _ := p.Node(r.Node)
 		all[node.Zone] = true
 		if acks[r.Node] {
@@ -111,8 +124,23 @@ func enough(p *placement.Placement, s series.Shard, acks map[placement.NodeID]bo
 			those[node.Zone] = true
 		}
 	}
-	quorum := len(whole)/2 + 1
+	quorum := len(replicas)/2 + 1
 	return n >= quorum && (quorum == 1 || len(all) == 1 || len(those) > 1)
+}
+
+// A write that is acknowledged while a replica fills is on a quorum of the replicas before and after.
+func TestFlip(t *testing.T) {
+	p := found(t, 0, 3, fleet(3, 1))
+	p, err := p.Join(fleet(4, 1)[3])
+	require.NoError(t, err)
+	p.Shards[0] = append(p.Shards[0], placement.Replica{Node: p.Nodes[3].ID, Filling: true, For: p.Nodes[0].ID})
+	require.NoError(t, p.Validate())
+	var s State
+	s.Begin(New(p))
+	s.Use(0)
+	s.Ack(0)
+	require.Equal(t, Pending, s.Ack(1), "of b, c and d, which count next, only b has it")
+	require.Equal(t, Done, s.Ack(3))
 }
 
 // oracle tries what every node that has not answered may still say.

@@ -141,21 +141,31 @@ func (s *State) outcome(group uint16) Outcome {
 // enough reports whether those of the group that acknowledged, and those with the answer or,
 // suffice.
 func (s *State) enough(g *group, or answer) bool {
+	for i := range g.needs {
+		if !s.has(&g.needs[i], or) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *State) has(need *need, or answer) bool {
 	n, zone, several := 0, uint16(0), false
-	for _, m := range g.whole {
+	for _, m := range need.members {
 		if a := s.answers[m.node]; a == acked || a == or {
 			several = several || n > 0 && m.zone != zone
 			zone = m.zone
 			n++
 		}
 	}
-	return n >= g.quorum && (several || !g.twoZones)
+	return n >= need.quorum && (several || !need.twoZones)
 }
 
 // Acks is how many whole replicas of a group have acknowledged.
-func (s *State) Acks(group uint16) int {
-	n := 0
-	for _, m := range s.table.groups[group].whole {
+func (s *State) Acks(group uint16) int { return s.acks(&s.table.groups[group].needs[0]) }
+
+func (s *State) acks(need *need) (n int) {
+	for _, m := range need.members {
 		if s.answers[m.node] == acked {
 			n++
 		}
@@ -166,7 +176,7 @@ func (s *State) Acks(group uint16) int {
 // String is a line for each group that the write touches.
 //
 //	group 3 (shards 0-84): a ack, b fail, c wait: pending 1 of 2
-//	group 4 (shards 85-255): a ack, c wait, d ack (fills): pending 1 of 2, 1 of 2 zones
+//	group 4 (shards 85-255): a ack, c wait, d ack (fills): pending 1 of 2, 1 of 2 zones, then 2 of 2
 func (s *State) String() string {
 	var b strings.Builder
 	for _, g := range s.used {
@@ -197,21 +207,28 @@ func (s *State) line(number uint16) string {
 			b.WriteString(", ")
 		}
 		fmt.Fprintf(&b, "%s %s", s.table.Name(n), s.answers[n])
-		if i >= len(g.whole) {
+		if i >= g.whole {
 			b.WriteString(" (fills)")
 		}
 	}
-	fmt.Fprintf(&b, ": %s %d of %d", s.outcome(number), s.Acks(number), g.quorum)
-	if g.twoZones {
-		fmt.Fprintf(&b, ", %d of 2 zones", min(s.zones(g), 2))
+	fmt.Fprintf(&b, ": %s ", s.outcome(number))
+	for i := range g.needs {
+		n := &g.needs[i]
+		if i > 0 {
+			b.WriteString(", then ")
+		}
+		fmt.Fprintf(&b, "%d of %d", s.acks(n), n.quorum)
+		if n.twoZones {
+			fmt.Fprintf(&b, ", %d of 2 zones", min(s.zones(n), 2))
+		}
 	}
 	return b.String()
 }
 
 // zones is in how many of them a replica has acknowledged.
-func (s *State) zones(g *group) int {
+func (s *State) zones(need *need) int {
 	distinct := map[uint16]bool{}
-	for _, m := range g.whole {
+	for _, m := range need.members {
 		if s.answers[m.node] == acked {
 			distinct[m.zone] = true
 		}

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/barograph-db/barograph/cluster/placement"
@@ -14,19 +15,31 @@ type Table struct {
 	placement *placement.Placement
 	shards    []uint16 // by shard: its group
 	groups    []group
-	of        [][]uint16 // by node: the groups of which it holds a whole replica
+	of        [][]uint16 // by node: the groups in which its acknowledgement counts
 }
 
 // group is a set of replicas that some shards have.
 type group struct {
-	nodes    []uint16 // all that are written to: the whole ones, then the one that fills
-	whole    []member
+	nodes []uint16 // all that are written to: the whole ones, then the one that fills
+	whole int      // how many of them are whole
+	needs []need   // of the replicas that are whole, and of those that will be when the one that fills is
+}
+
+// need is a set of replicas of which a quorum must acknowledge.
+type need struct {
+	members  []member
 	quorum   int
 	twoZones bool // Acknowledgements must come from two zones at least.
 }
 
-// member is a whole replica.
+// member is a replica.
 type member struct{ node, zone uint16 }
+
+func newNeed(members []member) need {
+	n := need{members: members, quorum: placement.QuorumOf(len(members))}
+	n.twoZones = n.quorum > 1 && slices.ContainsFunc(members, func(m member) bool { return m.zone != members[0].zone })
+	return n
+}
 
 // New gathers the shards of a valid placement into groups.
 func New(p *placement.Placement) *Table {
@@ -50,8 +63,12 @@ func New(p *placement.Placement) *Table {
 		for _, r := range p.Shards[s] {
 			n := place[r.Node]
 			key = append(key, byte(n), byte(n>>8))
-			if r.Filling {
-				key = append(key, '+')
+			if r.Filling { // There is none behind it.
+				f := place[r.For]
+				key = append(key, '+', byte(f), byte(f>>8))
+				if (r.For == placement.NodeID{}) {
+					key = append(key, '+')
+				}
 			}
 		}
 		g, ok := known[string(key)]
@@ -68,19 +85,25 @@ func New(p *placement.Placement) *Table {
 func (t *Table) add(s series.Shard, place map[placement.NodeID]uint16, zone []uint16) uint16 {
 	number := uint16(len(t.groups))
 	whole, filling := t.placement.Replicas(s)
-	g := group{quorum: t.placement.Quorum(s)}
-	distinct := map[uint16]bool{}
+	g := group{whole: len(whole)}
+	var now, next []member
 	for _, r := range whole {
 		n := place[r.Node]
 		g.nodes = append(g.nodes, n)
-		g.whole = append(g.whole, member{node: n, zone: zone[n]})
-		distinct[zone[n]] = true
+		now = append(now, member{node: n, zone: zone[n]})
+		if filling != nil && r.Node != filling.For {
+			next = append(next, now[len(now)-1])
+		}
+	}
+	g.needs = append(g.needs, newNeed(now))
+	if filling != nil {
+		n := place[filling.Node]
+		g.nodes = append(g.nodes, n)
+		g.needs = append(g.needs, newNeed(append(next, member{node: n, zone: zone[n]})))
+	}
+	for _, n := range g.nodes {
 		t.of[n] = append(t.of[n], number)
 	}
-	if filling != nil {
-		g.nodes = append(g.nodes, place[filling.Node])
-	}
-	g.twoZones = g.quorum > 1 && len(distinct) > 1
 	t.groups = append(t.groups, g)
 	return number
 }
@@ -96,7 +119,7 @@ func (t *Table) Group(s series.Shard) uint16 { return t.shards[s] }
 func (t *Table) Nodes(group uint16) []uint16 { return t.groups[group].nodes }
 
 // Whole is how many of a group's nodes hold whole replicas.
-func (t *Table) Whole(group uint16) int { return len(t.groups[group].whole) }
+func (t *Table) Whole(group uint16) int { return t.groups[group].whole }
 
 // Placement is what the table was made of.
 func (t *Table) Placement() *placement.Placement { return t.placement }
@@ -113,7 +136,7 @@ func (t *Table) Name(node uint16) string {
 // String is a line for each group.
 //
 //	group 0 (shards 0-84): a, b, c: needs 2
-//	group 1 (shards 85-255): b, c, d, e (fills): needs 2 in 2 zones
+//	group 1 (shards 85-255): b, c, d, e (fills): needs 2 in 2 zones, 2 of b, c, e in 2 zones
 func (t *Table) String() string {
 	var b strings.Builder
 	for i := range t.groups {
@@ -124,17 +147,31 @@ func (t *Table) String() string {
 				b.WriteString(", ")
 			}
 			b.WriteString(t.Name(n))
-			if k >= len(g.whole) {
+			if k >= g.whole {
 				b.WriteString(" (fills)")
 			}
 		}
-		fmt.Fprintf(&b, ": needs %d", g.quorum)
-		if g.twoZones {
-			b.WriteString(" in 2 zones")
+		for k, n := range g.needs {
+			if k == 0 {
+				fmt.Fprintf(&b, ": needs %d", n.quorum)
+			} else {
+				fmt.Fprintf(&b, ", %d of %s", n.quorum, t.names(n.members))
+			}
+			if n.twoZones {
+				b.WriteString(" in 2 zones")
+			}
 		}
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+func (t *Table) names(members []member) string {
+	list := make([]string, len(members))
+	for i, m := range members {
+		list[i] = t.Name(m.node)
+	}
+	return strings.Join(list, ", ")
 }
 
 // maxSpans bounds how many runs of shards are named.

@@ -61,6 +61,42 @@
 // acknowledged is not told: the sender brings it again, and to keep it would push out what was
 // acknowledged.
 //
+// # When the placement changes
+//
+// A write goes by one placement from its beginning to its end. Meanwhile a newer one may be in force
+// elsewhere, by which other replicas are read. What must hold is:
+//
+//	(1) a whole replica has every sample that is acknowledged, or is known to have a gap there;
+//	(2) so many whole replicas have it as the placement says (placement.Held), so that when all have
+//	    gaps, enough of them together have everything (placement.Enough).
+//
+// Let n fill a replica since epoch E, for x, and be whole from epoch F on. Take a write by epoch e.
+//
+//   - e < E: it is not sent to n. A replica that follows E takes no frames any more from nodes
+//     whose epoch is below E, and does not acknowledge those that it was storing when it heard of E.
+//     n copies when so many replicas follow E that the others are no quorum. A write that is acknowledged has
+//     one of these replicas among its quorum; that one took it before it followed E. So every write by e that is
+//     ever acknowledged has been stored by then where the copy comes from, and is in the copy.
+//   - That replica may not be the one that is copied from. The other has a gap then, and whoever copies must know.
+//     Here a write is acknowledged only if, after what others miss was kept on disk, this node's own placement does not
+//     shut e out; else it is done again by the newer one. Beats carry the epoch, which is looked at
+//     before it is asked whether something is kept. So who hears of an epoch of E or later that nothing is kept for him has
+//     everything that was acknowledged by earlier ones; and who does not hear it tells of a gap.
+//   - E <= e < F: it is sent to n as to the others, and needs a quorum of the whole replicas and of those
+//     without x and with n. So (2) holds before and after F, whenever the write ends, and n has
+//     it or a gap as any other.
+//   - F <= e: n is one of the others. x gets nothing any more; while it does not know of F, the beats of those that
+//     do tell it that it may lack something.
+//
+// When a move is given up, the writes that it made wait for more have more than they need. When a replica
+// is given up with none in its place, all writes before are shut out as above, and the placement says that what
+// was acknowledged before may be on one fewer (placement.Short). A node that is given up while it is away is
+// shut out too: it takes writes again once it has heard that it is taken in again, and until then there is nothing
+// that only it knows of.
+//
+// A node that is told that its epoch is shut out asks who told it for the newer placement, and does the
+// write again within the same request; consensus need not be reached for that.
+//
 // # Who owns memory
 //
 // The caller's frame, and all views of it, are touched only until Append returns. The account of a

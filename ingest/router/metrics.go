@@ -15,6 +15,7 @@ type metrics struct {
 	unkept     prometheus.Counter
 	canceled   prometheus.Counter
 	wait       prometheus.Histogram
+	again      prometheus.Counter
 	missed     prometheus.Counter
 	lost       prometheus.Counter
 	forgotten  prometheus.Counter
@@ -56,6 +57,10 @@ func newMetrics(reg prometheus.Registerer, t *table) *metrics {
 			Name:    "barograph_router_quorum_wait_seconds",
 			Help:    "How long writes waited for other nodes once the own one had answered.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}),
+		again: f.NewCounter(prometheus.CounterOpts{
+			Name: "barograph_router_again_total",
+			Help: "Times that a write was begun again by a newer placement.",
 		}),
 		missed: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_router_missed_frames_total",

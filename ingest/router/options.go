@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -38,6 +39,12 @@ type Options struct {
 	// the write is done; an error is the write's. nil is told nothing; missed frames are counted all
 	// the same.
 	Missed func(node placement.NodeID, f *frame.Frame, labels func(series.Ref) series.Labels) error
+	// Stale reports whether an error of a Sender says that its node takes no more writes by a placement as old
+	// as the one in force here; nil: none does.
+	Stale func(error) bool
+	// CatchUp asks a node for a newer placement, which is handed to SetPlacement by and by; nil leaves that
+	// to whoever does so anyway.
+	CatchUp func(ctx context.Context, node placement.NodeID)
 	// Patience is how long a write that enough replicas have waits for the others, before they are told
 	// to Missed; default 1 s.
 	Patience time.Duration

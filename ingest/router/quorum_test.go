@@ -152,25 +152,37 @@ func TestZones(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A replica that fills gets everything, and its answer changes nothing.
-func TestFillingNeverCounts(t *testing.T) {
-	p, err := found(t, 2, 2, 1).Join(fleet(3, 1)[2])
-	require.NoError(t, err)
-	p = p.Next(64)
-	require.NotEmpty(t, p.Moves())
-	g := newRegion(t, p, nil)
+// A replica that fills gets everything. It counts among those that are going to be whole, and not among
+// those that are.
+func TestFilling(t *testing.T) {
+	joined := func(nodes int) *region {
+		p, err := found(t, 3, nodes, 1).Join(fleet(nodes+1, 1)[nodes])
+		require.NoError(t, err)
+		p = p.Next(64)
+		require.NotEmpty(t, p.Moves())
+		return newRegion(t, p, nil)
+	}
+	g := joined(3)
 	refs := g.refs(t, sets(100)...)
-	g.peers[id(2)].set(func(p *peer) { p.err = errFake })
+	g.peers[id(3)].set(func(p *peer) { p.err = errFake })
 	f := randomFrameOf(refs)
-	want := wantOf(g, p, f)
-	_, err = g.write(t, f)
+	want := wantOf(g, g.routes.Load().table.Placement(), f)
+	_, err := g.write(t, f)
 	require.NoError(t, err)
-	require.Equal(t, want[id(2)], g.missed.held[id(2)])
-
-	g.peers[id(2)].set(func(p *peer) { p.err = nil })
+	require.Equal(t, want[id(3)], g.missed.held[id(3)])
 	g.peers[id(1)].set(func(p *peer) { p.err = errFake })
 	_, err = g.write(t, floats(2, refs...))
-	require.Equal(t, []string{"b"}, failedNodes(t, err))
+	require.ElementsMatch(t, []string{"b", "d"}, failedNodes(t, err))
+
+	g = joined(2)
+	refs = g.refs(t, sets(100)...)
+	g.peers[id(2)].set(func(p *peer) { p.err = errFake })
+	_, err = g.write(t, floats(2, refs...))
+	require.NoError(t, err)
+	g.peers[id(2)].set(func(p *peer) { p.err = nil })
+	g.peers[id(1)].set(func(p *peer) { p.err = errFake })
+	_, err = g.write(t, floats(3, refs...))
+	require.Equal(t, []string{"b"}, failedNodes(t, err), "c does not count in its place")
 }
 
 // Append does not wait for long for those that are late, and tells of what they may lack before it

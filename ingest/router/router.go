@@ -45,17 +45,26 @@ type routes struct {
 	shift uint8  // A fingerprint's shard is what is left of it.
 	self  int    // this node's number; negative if it is not in the placement
 	mine  []bool // by group: this node is to have its samples
+	// out says that the region has given this node up: nobody waits for what it keeps for others.
+	out bool
+	// replaced is closed when others are in force.
+	replaced chan struct{}
 }
 
 func newRoutes(p *placement.Placement, self placement.NodeID) *routes {
 	t := quorum.New(p)
-	r := &routes{table: t, shift: 64 - p.Bits, mine: make([]bool, t.Groups())}
+	r := &routes{table: t, shift: 64 - p.Bits, mine: make([]bool, t.Groups()), replaced: make(chan struct{})}
 	r.self = slices.IndexFunc(p.Nodes, func(n placement.Node) bool { return n.ID == self })
+	r.out = r.self < 0 || p.Nodes[r.self].State == placement.Lost
 	for g := range r.mine {
 		r.mine[g] = r.self >= 0 && slices.Contains(t.Nodes(uint16(g)), uint16(r.self))
 	}
 	return r
 }
+
+func (r *routes) epoch() uint64 { return r.table.Placement().Epoch }
+
+func (r *routes) shutsOut(epoch uint64) bool { return epoch < r.table.Placement().Fence }
 
 // group of a fingerprint.
 func (r *routes) group(fp series.Fingerprint) uint16 {
@@ -67,9 +76,29 @@ func (r *routes) group(fp series.Fingerprint) uint16 {
 func (r *Router) SetPlacement(p *placement.Placement) {
 	r.placing.Lock()
 	defer r.placing.Unlock()
-	if now := r.routes.Load(); now == nil || now.table.Placement().Epoch < p.Epoch {
-		r.routes.Store(newRoutes(p, r.opts.Self))
+	now := r.routes.Load()
+	if now != nil && now.epoch() >= p.Epoch {
+		return
 	}
+	r.routes.Store(newRoutes(p, r.opts.Self))
+	if now != nil {
+		close(now.replaced)
+	}
+}
+
+// Epoch of the placement in force, 0 before there is one.
+func (r *Router) Epoch() uint64 {
+	if now := r.routes.Load(); now != nil {
+		return now.epoch()
+	}
+	return 0
+}
+
+// Stale reports whether no writes by the placement of an epoch may be acknowledged any more, as this node
+// knows.
+func (r *Router) Stale(epoch uint64) bool {
+	now := r.routes.Load()
+	return now != nil && now.shutsOut(epoch)
 }
 
 // Labels of a reference, nil if the series has been forgotten. They may be kept.
@@ -139,12 +168,59 @@ func (r *Router) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, 
 	if gone := r.table.forget(now); gone > 0 {
 		r.metrics.forgotten.Add(float64(gone))
 	}
+	for range maxTries {
+		if routes.out {
+			return nil, ingest.Errorf(ingest.StoreUnavailable, "the region has given this node up while it was away, and has not taken it in again yet")
+		}
+		rejected, next, err := r.try(ctx, routes, f, now)
+		if next == nil {
+			return rejected, err
+		}
+		routes = next
+		r.metrics.again.Inc()
+	}
+	return nil, ingest.Errorf(ingest.StoreUnavailable, "the placement of shards changes faster than samples are written")
+}
+
+// maxTries is how often a write is begun by one placement after the other.
+const maxTries = 5
+
+// try writes by a placement. It returns the next one if the write is to be done again by that.
+func (r *Router) try(ctx context.Context, routes *routes, f *frame.Frame, now uint32) (_ []frame.Rejected, next *routes, _ error) {
 	w := r.writes.Get().(*write)
 	defer w.release()
 	w.begin(routes, f, now)
 	w.split()
 	w.send()
 	w.sendOwn(ctx)
-	w.wait(ctx)
-	return w.finish(ctx)
+	if w.wait(ctx, true); w.shutOut() {
+		if next := r.newer(ctx, w); next != nil {
+			w.close()
+			return nil, next, nil
+		}
+		w.wait(ctx, false)
+	}
+	rejected, err := w.finish(ctx)
+	// What is kept for others is kept by now: whoever hears of the newer placement from here on hears of
+	// that too.
+	if next := r.routes.Load(); err == nil && next.shutsOut(routes.epoch()) {
+		return nil, next, nil
+	}
+	return rejected, nil, err
+}
+
+// newer returns what has taken the place of a write's routes, and asks the node that knows for it. It is nil if
+// that takes too long.
+func (r *Router) newer(ctx context.Context, w *write) *routes {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Patience)
+	defer cancel()
+	if r.opts.CatchUp != nil && r.routes.Load() == w.routes {
+		r.opts.CatchUp(ctx, w.routes.table.Placement().Nodes[w.outBy()].ID)
+	}
+	select {
+	case <-w.routes.replaced:
+		return r.routes.Load()
+	case <-ctx.Done():
+		return nil
+	}
 }

@@ -34,6 +34,9 @@ type write struct {
 		sync.Mutex
 		state quorum.State // Begun and used before anyone else has the write.
 		left  int          // targets that have not answered
+		// out says that a node takes no more writes by this placement, by which one.
+		out   bool
+		outBy uint16
 		// closed says that Append has seen all that it will. What it saw of targets does not change
 		// any more.
 		closed bool
@@ -63,7 +66,7 @@ func newWrite(r *Router) *write { return &write{router: r, wake: make(chan struc
 func (w *write) begin(routes *routes, f *frame.Frame, now uint32) {
 	w.routes, w.frame, w.epoch = routes, f, now
 	w.holders.Store(1)
-	w.mu.closed = false
+	w.mu.closed, w.mu.out = false, false
 	w.mu.state.Begin(routes.table)
 	if n := len(routes.table.Placement().Nodes); len(w.byNode) < n {
 		w.byNode = make([]*target, n)
@@ -136,13 +139,18 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
 	if err == nil && slices.ContainsFunc(rejected, unknown) {
 		err = errUnknown
 	}
+	out := false
 	if err != nil {
 		m.failures.Inc()
+		out = w.router.opts.Stale != nil && w.router.opts.Stale(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.closed {
 		return
+	}
+	if out {
+		w.mu.out, w.mu.outBy = true, t.node
 	}
 	w.mu.left--
 	t.answered, t.rejected, t.err = true, rejected, err
@@ -150,7 +158,7 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
 	if err != nil {
 		answer = w.mu.state.Fail
 	}
-	if answer(t.node) != quorum.Pending {
+	if answer(t.node) != quorum.Pending || out {
 		select {
 		case w.wake <- struct{}{}:
 		default: // It has been told.
@@ -158,10 +166,24 @@ func (w *write) answer(t *target, rejected []frame.Rejected, err error) {
 	}
 }
 
+// shutOut reports whether a node takes no more writes by this placement.
+func (w *write) shutOut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.out
+}
+
+// outBy is the node that says so.
+func (w *write) outBy() uint16 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.outBy
+}
+
 // wait returns when all nodes have answered, or the outcome is known and those that have not are not
-// worth waiting for, or when ctx ends.
-func (w *write) wait(ctx context.Context) {
-	if w.over(false) {
+// worth waiting for, or when ctx ends; with orOut also when a node shuts the write out.
+func (w *write) wait(ctx context.Context, orOut bool) {
+	if w.over(false, orOut) {
 		return
 	}
 	began, patience := time.Now(), w.router.opts.Patience
@@ -171,7 +193,7 @@ func (w *write) wait(ctx context.Context) {
 		w.patient.Reset(patience)
 	}
 	defer w.patient.Stop()
-	for late := false; !w.over(late); {
+	for late := false; !w.over(late, orOut); {
 		select {
 		case <-w.wake:
 		case <-w.patient.C:
@@ -184,11 +206,11 @@ func (w *write) wait(ctx context.Context) {
 }
 
 // over reports whether there is nothing more to wait for.
-func (w *write) over(late bool) bool {
+func (w *write) over(late, orOut bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	outcome := w.mu.state.Outcome()
-	return outcome == quorum.Impossible || w.mu.left == 0 || late && outcome == quorum.Done
+	return orOut && w.mu.out || outcome == quorum.Impossible || w.mu.left == 0 || late && outcome == quorum.Done
 }
 
 // finish closes the account and says what came of the write. The caller's frame is not looked at after it.

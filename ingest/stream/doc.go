@@ -50,13 +50,20 @@
 // each sender when it was last heard, up to which number all frames are answered, and how many the sender says
 // it missed (Receiver.Senders). A sender that hears nothing for four seconds breaks the stream.
 //
+// # Epochs
+//
+// With each message goes the epoch of the placement by which the sender's node writes. A receiver whose node
+// has promised to take no more writes by a placement as old as that refuses the frames (Stale), also
+// when the promise was made while they were being stored. What is newer than its own placement tells it that
+// there is one to be had.
+//
 // # Messages
 //
 //	message    = kind u8 | body | crc u32            CRC-32C of kind and body
 //	hello      = kind 1 | version u8 (1) | sender u64            first, from the sender
 //	welcome    = kind 2 | version u8 (1) | uvarint references    first, from the receiver: how many
 //	             indexes it has room for
-//	frames     = kind 3 | uvarint missed × 2 + behind | n × (uvarint seq | uvarint length | frame)
+//	frames     = kind 3 | uvarint missed × 2 + behind | uvarint epoch | n × (uvarint seq | uvarint length | frame)
 //	             behind is 1 while frames for the peer are kept elsewhere (Heard.Behind); n is 0 in a beat; a frame is one of a log (package frame) of its own for each stream;
 //	             seq is 0 for one with definitions only, which is not answered
 //	acks       = kind 4 | n × ack                    n is 0 in a beat

@@ -33,6 +33,7 @@ const (
 	Unavailable Code = iota + 1 // the store can't take it
 	Full                        // the disk is full
 	Closing                     // the peer is going down
+	Stale                       // the writer's placement is too old
 	numCodes
 )
 
@@ -45,6 +46,8 @@ func (c Code) String() string {
 		return "full"
 	case Closing:
 		return "closing"
+	case Stale:
+		return "stale"
 	}
 	return fmt.Sprintf("code(%d)", uint8(c))
 }

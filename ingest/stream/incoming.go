@@ -39,6 +39,7 @@ type entry struct {
 type job struct {
 	frame frame.Frame
 	seq   uint64
+	epoch uint64
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
@@ -100,7 +101,7 @@ func (in *incoming) receive(ctx context.Context) error {
 			if err := in.answers.room(); err != nil {
 				return err
 			}
-			if err := in.take(ctx, f); err != nil {
+			if err := in.take(ctx, f, t.epoch); err != nil {
 				return err
 			}
 		}
@@ -108,7 +109,7 @@ func (in *incoming) receive(ctx context.Context) error {
 }
 
 // take decodes a frame and sees to it that it is appended and answered.
-func (in *incoming) take(ctx context.Context, n numbered) error {
+func (in *incoming) take(ctx context.Context, n numbered, epoch uint64) error {
 	j := jobs.Get().(*job)
 	f := &j.frame
 	if err := in.decoder.Decode(f, n.body); err != nil {
@@ -138,7 +139,7 @@ func (in *incoming) take(ctx context.Context, n numbered) error {
 		in.metrics.waits.Inc()
 	}
 	after, ordered := in.exchange(f, number)
-	j.seq = n.seq
+	j.seq, j.epoch = n.seq, epoch
 	in.metrics.inFlight.Inc()
 	go func() {
 		if ordered {
@@ -221,8 +222,14 @@ func (x *exchange) own(ref series.Ref) series.Ref {
 	return e.own
 }
 
-// append appends a job's frame and returns the answer.
+// append appends a job's frame and returns the answer. That a frame is stale is looked at again when it is
+// stored: whoever is told that such frames are taken no more finds here all that were.
 func (in *incoming) append(ctx context.Context, j *job, refused error) ack {
+	stale := ack{seq: j.seq, code: Stale}
+	if in.opts.Stale(j.epoch) {
+		in.metrics.refused.Inc()
+		return stale
+	}
 	rejected, err := []frame.Rejected(nil), refused
 	if err == nil {
 		rejected, err = in.store.Append(ctx, &j.frame)
@@ -234,6 +241,10 @@ func (in *incoming) append(ctx context.Context, j *job, refused error) ack {
 			code = Closing
 		}
 		return ack{seq: j.seq, code: code, text: err.Error()}
+	}
+	if in.opts.Stale(j.epoch) {
+		in.metrics.refused.Inc()
+		return stale
 	}
 	in.metrics.taken.Inc()
 	for _, r := range rejected {

@@ -119,6 +119,7 @@ type numbered struct {
 type tidings struct {
 	missed uint64 // less than 1<<63
 	behind bool
+	epoch  uint64
 }
 
 func appendFrames(dst []byte, t tidings) []byte {
@@ -126,7 +127,7 @@ func appendFrames(dst []byte, t tidings) []byte {
 	if t.behind {
 		n |= 1
 	}
-	return binary.AppendUvarint(append(dst, kindFrames), n)
+	return binary.AppendUvarint(binary.AppendUvarint(append(dst, kindFrames), n), t.epoch)
 }
 
 func appendFrame(dst []byte, seq uint64, body []byte) []byte {
@@ -143,7 +144,7 @@ func readFrames(dst []numbered, msg []byte) (frames []numbered, t tidings, err e
 	}
 	c := cutter{b: b}
 	n := c.uvarint()
-	t = tidings{missed: n >> 1, behind: n&1 == 1}
+	t = tidings{missed: n >> 1, behind: n&1 == 1, epoch: c.uvarint()}
 	for len(c.b) > 0 {
 		dst = append(dst, numbered{seq: c.uvarint(), body: c.bytes()})
 	}

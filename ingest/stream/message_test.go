@@ -22,7 +22,7 @@ var goldenAcks = []ack{
 
 // goldenMessages are one of each kind.
 func goldenMessages() [][]byte {
-	frames := appendFrame(appendFrames(nil, tidings{missed: 3, behind: true}), 7, frame.AppendEncode(nil, row(0, 2, 1)))
+	frames := appendFrame(appendFrames(nil, tidings{missed: 3, behind: true, epoch: 300}), 7, frame.AppendEncode(nil, row(0, 2, 1)))
 	frames = appendFrame(frames, 300, frame.AppendEncode(nil, row(5, 1, 2)))
 	acks := []byte{kindAcks}
 	for i := range goldenAcks {
@@ -59,7 +59,7 @@ func TestMessages(t *testing.T) {
 	require.EqualValues(t, 1<<24, refs)
 	frames, said, err := readFrames(nil, m[2])
 	require.NoError(t, err)
-	require.Equal(t, tidings{missed: 3, behind: true}, said)
+	require.Equal(t, tidings{missed: 3, behind: true, epoch: 300}, said)
 	require.Len(t, frames, 2)
 	require.EqualValues(t, 300, frames[1].seq)
 	require.Equal(t, frame.AppendEncode(nil, row(5, 1, 2)), frames[1].body)

@@ -34,6 +34,9 @@ const maxRefs = 1 << 28
 type Options struct {
 	// Labels gives the labels of a reference; it is asked from several goroutines.
 	Labels Labels
+	// Epoch is that of the placement that frames are sent by, which only grows; nil is 0. The peer is told of
+	// it with whatever is sent to it.
+	Epoch func() uint64
 	// ID tells the senders of this process from those of the one before; default random.
 	ID uint64
 	// MaxRefs bounds the indexes of references; default 16 Mi. The peer may have room for fewer.
@@ -54,6 +57,9 @@ type Options struct {
 
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {
+	if o.Epoch == nil {
+		o.Epoch = func() uint64 { return 0 }
+	}
 	for o.ID == 0 {
 		o.ID = rand.Uint64()
 	}
@@ -103,6 +109,9 @@ type ReceiverOptions struct {
 	Remember time.Duration
 	// Silence is how long nothing must have been heard of a sender for it to be silent; default 1 s.
 	Silence time.Duration
+	// Stale says whether writes by the placement of an epoch are not to be taken any more; nil takes all.
+	// Once it has said so of an epoch, none by it is acknowledged.
+	Stale func(epoch uint64) bool
 	// Code says which code an error of the store has for the sender; nil makes all Unavailable.
 	Code func(error) Code
 	// Registerer takes the metrics; nil keeps none.
@@ -117,6 +126,9 @@ func (o *ReceiverOptions) EnsureDefaults() {
 	setDefault(&o.MaxSenders, 4096)
 	setDefault(&o.Remember, time.Hour)
 	setDefault(&o.Silence, time.Second)
+	if o.Stale == nil {
+		o.Stale = func(uint64) bool { return false }
+	}
 	if o.Code == nil {
 		o.Code = func(error) Code { return Unavailable }
 	}

@@ -28,6 +28,7 @@ type outgoing struct {
 	queue   *queue
 	labels  Labels
 	behind  func() bool
+	epoch   func() uint64
 	metrics *peerMetrics
 
 	known   table[uint32] // generation by index
@@ -43,7 +44,7 @@ type outgoing struct {
 
 func newOutgoing(s *Sender, conn OutConn, refs uint32) *outgoing {
 	return &outgoing{
-		conn: conn, queue: s.queue, labels: s.opts.Labels, behind: s.behind, metrics: s.metrics,
+		conn: conn, queue: s.queue, labels: s.opts.Labels, behind: s.behind, epoch: s.opts.Epoch, metrics: s.metrics,
 		known: table[uint32]{limit: refs}, encoder: frame.NewEncoder(), begin: time.Now(),
 	}
 }
@@ -98,10 +99,13 @@ func (o *outgoing) batch() (sent bool, err error) {
 	return sent, o.flush()
 }
 
-// begun begins a message where none is.
+// begun begins a message where none is. The epoch is looked at first: what was acknowledged by an older
+// placement, and is kept for the peer, was so before.
 func (o *outgoing) begun() {
 	if len(o.msg) == 0 {
-		o.msg = appendFrames(o.msg, tidings{missed: o.queue.missed(), behind: o.behind()})
+		t := tidings{epoch: o.epoch()}
+		t.missed, t.behind = o.queue.missed(), o.behind()
+		o.msg = appendFrames(o.msg, t)
 	}
 }
 

@@ -49,6 +49,7 @@ type sender struct {
 	answered uint64
 	missed   uint64
 	behind   bool
+	epoch    uint64
 	streams  int
 }
 
@@ -68,6 +69,8 @@ type Heard struct {
 	// Behind says that there are frames for this node which the sender's keeps elsewhere until they are
 	// brought, or that it has not said yet that there are none.
 	Behind bool
+	// Epoch of the placement that it sent by when it was last heard.
+	Epoch uint64
 	// Streams is the number of its streams that are open.
 	Streams int
 }
@@ -118,7 +121,7 @@ func (r *Receiver) Senders() []Heard {
 	for _, s := range r.mu.senders {
 		list = append(list, Heard{
 			Node: s.key.node, ID: s.key.id, At: s.heard,
-			Answered: s.answered, Missed: s.missed, Behind: s.behind, Streams: s.streams,
+			Answered: s.answered, Missed: s.missed, Behind: s.behind, Epoch: s.epoch, Streams: s.streams,
 		})
 	}
 	slices.SortFunc(list, func(a, b Heard) int { return cmp.Or(a.Node.Compare(b.Node), cmp.Compare(a.ID, b.ID)) })
@@ -194,7 +197,7 @@ func (r *Receiver) leave(s *sender, inOrder bool) {
 func (r *Receiver) heard(s *sender, t tidings, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.heard, s.missed, s.behind = now, max(s.missed, t.missed), t.behind
+	s.heard, s.missed, s.behind, s.epoch = now, max(s.missed, t.missed), t.behind, t.epoch
 }
 
 func (r *Receiver) answered(s *sender, seq uint64) {

@@ -14,8 +14,11 @@
 //
 // Where every replica that lives has a gap somewhere, the times are cut at the gaps. Each stretch is
 // read from a replica without a gap in it. In a stretch in which all have gaps, all that live are read
-// and merged. What was acknowledged is on a quorum of the whole replicas, so that it is in what was
-// merged if no more than R-Q replicas are away, of R and a quorum of Q; else the stretch is missing,
-// though what there is of it may be read. This holds because a replica that has lost what it had
-// acknowledged is not whole: it fills.
+// and merged. The placement knows on how many of the whole replicas each acknowledged sample is at least: on a
+// quorum, but where replicas were given up with none in their place (placement.Held). So it is in what was
+// merged if so few are away that those which are left can't all lack it (placement.Enough); else the stretch
+// is missing, though what there is of it may be read. Where every replica has all that was acknowledged, as
+// with two of which both must acknowledge, gaps mean nothing, and are not looked at.
+//
+// This holds because a replica that has lost what it had acknowledged is not whole: it fills.
 package plan

@@ -84,14 +84,15 @@ func (y *layer) shard(s series.Shard) {
 		}
 	}
 	y.all = all
-	// enough replicas have a sample that a quorum has acknowledged among them.
-	enough := len(y.whole[s]) - y.placement.Quorum(s) + 1
+	enough := y.placement.Enough(s)
 	switch {
 	case len(all) == 0:
 		y.miss(s, y.mint, y.maxt, "no replica can be reached")
 		return
-	case len(all) == 1 && enough == 1: // What it lacks was never acknowledged.
-		all[0].gaps = nil
+	case enough == 1: // Each has all that was acknowledged, whatever it lacks.
+		for i := range all {
+			all[i].gaps = nil
+		}
 	}
 	times := stretch{y.mint, y.maxt}
 	if node := y.pick(all, times, -1); node >= 0 {

@@ -68,6 +68,9 @@ func TestGolden(t *testing.T) {
 	weighted.Nodes[2].Weight = 3
 	filling := region(t, 3, 1, 1)
 	filling.Shards[1] = append(filling.Shards[1], placement.Replica{Node: id(2), Filling: true, For: id(1)})
+	short := region(t, 2, 2, 4)
+	short.Short = map[series.Shard]uint8{3: 1}
+	half := Gap{Node: id(0), Mint: 30 * minute, Maxt: math.MaxInt64}
 	var b strings.Builder
 	for _, tc := range []struct {
 		what string
@@ -99,6 +102,9 @@ func TestGolden(t *testing.T) {
 		{"two have gaps at once, the other is dead", hour, three(3, without(2),
 			Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute}, Gap{Node: id(1), Mint: 15 * minute, Maxt: 30 * minute})},
 		{"the only one has a gap", hour, three(1, without(), Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute})},
+		{"the last of two has a gap", hour, three(2, without(1), half)},
+		{"the last of two has a gap, and may lack what was acknowledged", hour, NewView(Cluster{Placement: short, Self: id(0), Alive: without(1), Gaps: []Gap{half}})},
+		{"two have gaps, and either may have what the other lacks", hour, NewView(Cluster{Placement: short, Self: id(0), Alive: without(), Gaps: []Gap{half, {Node: id(1), Maxt: math.MaxInt64}}})},
 		{"the last one has a gap", hour, three(3, without(1, 2), Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute})},
 	} {
 		b.WriteString("# " + tc.what + "\n" + Make(tc.q, tc.v).String() + "\n")
@@ -126,16 +132,25 @@ type world struct {
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 3))}
 	nodes := 1 + w.r.IntN(7)
-	w.Placement = region(t, nodes, 1+w.r.IntN(min(nodes, 4)), uint8(w.r.IntN(6)))
+	w.Placement = region(t, nodes, min(nodes, 1+w.r.IntN(5)), uint8(w.r.IntN(6)))
+	for s := range w.Placement.Shards {
+		if q := w.Placement.Quorum(series.Shard(s)); q > 1 && w.r.IntN(4) == 0 {
+			if w.Placement.Short == nil {
+				w.Placement.Short = map[series.Shard]uint8{}
+			}
+			w.Placement.Short[series.Shard(s)] = uint8(1 + w.r.IntN(q-1))
+		}
+	}
+	require.NoError(t, w.Placement.Validate())
 	w.Self = id(w.r.IntN(nodes + 1))
 	var dead []int
 	for i := range nodes {
-		if w.r.IntN(5) == 0 {
+		if w.r.IntN(3) == 0 {
 			dead = append(dead, i)
 		}
 		for range w.r.IntN(3) * w.r.IntN(8) {
 			g := Gap{Node: id(i), Mint: w.r.Int64N(1000)}
-			g.Maxt = g.Mint + w.r.Int64N(100)
+			g.Maxt = g.Mint + w.r.Int64N(300)
 			if w.r.IntN(2) == 0 {
 				g.Shards = shards(w.Placement.Bits, w.r.IntN(len(w.Placement.Shards)), 0)
 			}
@@ -174,8 +189,7 @@ func TestRandomWorlds(t *testing.T) {
 				}
 			}
 			require.LessOrEqual(t, missing, 1, what)
-			whole, _ := w.Placement.Replicas(f.Shard(w.Placement.Bits))
-			enough := len(whole) - w.Placement.Quorum(f.Shard(w.Placement.Bits)) + 1
+			enough := w.Placement.Enough(f.Shard(w.Placement.Bits))
 			switch {
 			case len(parts) == 1 && (enough == 1 || !w.hasGap(parts[0].Node.ID, f, at)):
 				require.Zero(t, missing, what)
@@ -276,7 +290,7 @@ func BenchmarkMake(b *testing.B) {
 func TestSplit(t *testing.T) {
 	hour := Query{Maxt: 60 * minute}
 	v := func(gaps ...Gap) View {
-		return NewView(Cluster{Placement: region(t, 3, 2, 4), Self: id(0), Alive: without(), Gaps: gaps})
+		return NewView(Cluster{Placement: region(t, 4, 3, 4), Self: id(0), Alive: without(3), Gaps: gaps})
 	}
 	whole, rest := Make(hour, v()).Split()
 	require.Len(t, whole.Parts, len(Make(hour, v()).Parts))

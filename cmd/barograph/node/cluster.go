@@ -50,7 +50,8 @@ type region struct {
 	doubts   doubts
 	givenUp  givenUp
 	view     atomic.Pointer[plan.View]
-	running  sync.WaitGroup // senders and deliveries
+	running  sync.WaitGroup // senders, deliveries and questions
+	asking   atomic.Bool    // for a newer placement
 
 	mu struct {
 		sync.Mutex
@@ -60,12 +61,19 @@ type region struct {
 
 // openRegion prepares the node's part in its cluster; it starts nothing.
 func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
+	isNew, err := cluster.IsNew(n.cfg.disk, n.cfg.Storage.Path)
+	if err != nil {
+		return nil, err
+	}
 	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
 	c := n.cfg.Cluster
 	r := &region{node: n, db: db, pairs: dedup.NewTable()}
+	if err := r.doubts.load(n.cfg.disk, r.doubtsPath(), isNew, time.Now()); err != nil {
+		n.logger.Error("What this node trusted when it went away is not known: it doubts all that it has until it has heard from all others", "err", err)
+	}
 	r.mu.peers = map[placement.NodeID]*peer{}
 	if r.cluster, err = cluster.New(cluster.Options{
 		Name: c.Name, Node: placement.Node{ID: id, Name: n.cfg.Name, Zone: c.Zone, Weight: c.Weight},
@@ -88,17 +96,33 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		}
 	}()
 	if r.router, err = router.New(router.Options{
-		Self: id, Local: db, Reach: r.reach, Missed: r.missed, Registerer: n.registry,
+		Self: id, Local: db, Reach: r.reach, Missed: r.missed, Stale: isStale, CatchUp: r.catchUp, Registerer: n.registry,
 	}); err != nil {
 		return nil, err
+	}
+	if p := r.cluster.Placement(); p != nil {
+		r.router.SetPlacement(p) // What the node has promised to refuse, it refuses from the first frame on.
 	}
 	if r.senders, err = stream.NewSenders(stream.Options{
-		Labels: r.router.Labels, Logger: n.logger, Registerer: n.registry,
+		Labels: r.router.Labels, Epoch: r.router.Epoch, Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, err
 	}
-	r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Registerer: n.registry})
+	r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Stale: r.router.Stale, Registerer: n.registry})
 	return r, err
+}
+
+// isStale reports whether a node says that the placement of this one is too old.
+func isStale(err error) bool {
+	var refused *stream.RefusedError
+	return errors.As(err, &refused) && refused.Code == stream.Stale
+}
+
+// catchUp asks a node for the placement that it knows; follow does the rest.
+func (r *region) catchUp(ctx context.Context, id placement.NodeID) {
+	if err := r.cluster.CatchUp(ctx, id, r.router.Epoch()+1); err != nil {
+		r.node.logger.Debug("A newer placement could not be had", "node", id, "err", err)
+	}
 }
 
 // codeOf says what a sender is told of an error of the storage.
@@ -153,8 +177,10 @@ func (r *region) run(ctx context.Context, ready func()) error {
 
 // follow brings the router, the senders and the planner up to what the cluster has become.
 func (r *region) follow(ctx context.Context) error {
-	tick := time.NewTicker(doubtEvery)
+	tick, keep := time.NewTicker(doubtEvery), time.NewTicker(keepDoubtsEvery)
 	defer tick.Stop()
+	defer keep.Stop()
+	defer r.keepDoubts()
 	r.publishGaps() // Those that the outbox has kept.
 	for {
 		changed := r.cluster.Changed()
@@ -162,6 +188,9 @@ func (r *region) follow(ctx context.Context) error {
 		for quiet := true; quiet; {
 			if r.doubts.news() {
 				r.publishGaps()
+			}
+			if r.doubts.unsaved() {
+				r.keepDoubts()
 			}
 			select {
 			case <-changed:
@@ -171,6 +200,10 @@ func (r *region) follow(ctx context.Context) error {
 				quiet = false
 			case <-tick.C:
 				quiet = !r.look(time.Now())
+				r.askNewer(ctx)
+			case <-keep.C:
+				r.keepDoubts()
+				r.promise() // The disk may have been full.
 			case <-ctx.Done():
 				return nil
 			}
@@ -185,6 +218,7 @@ func (r *region) update(ctx context.Context) {
 	}
 	r.meet(ctx, p)
 	r.router.SetPlacement(p)
+	r.promise()
 	r.look(time.Now())
 	r.see(p)
 	for _, id := range r.outbox.Waiting() {
@@ -199,8 +233,8 @@ func (r *region) update(ctx context.Context) {
 // see gives the planner its view of the moment, unless it has one of a later placement.
 func (r *region) see(p *placement.Placement) {
 	gaps := planGaps(r.cluster.Gaps())
-	if from, ok := r.doubts.gap(); ok {
-		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
+	for _, s := range r.doubts.gaps() {
+		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: s.from, Maxt: s.to})
 	}
 	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
 	for now := r.view.Load(); now == nil || now.Epoch <= view.Epoch; now = r.view.Load() {
@@ -214,7 +248,62 @@ func (r *region) see(p *placement.Placement) {
 // is another than before.
 func (r *region) look(now time.Time) bool {
 	p := r.cluster.Placement()
-	return p != nil && r.doubts.look(now, r.cluster.Self(), p.Nodes, r.receiver.Senders())
+	return p != nil && r.doubts.look(sight{
+		now: now, self: r.cluster.Self(), placement: p, heard: r.receiver.Senders(),
+		ahead: time.Duration(r.node.options.Limits.FutureTolerance),
+		shut:  func() bool { return r.cluster.ShutOut(p.Fence, held(p, r.cluster.Self())) },
+	})
+}
+
+// held are the shards that a node has a part in.
+func held(p *placement.Placement, id placement.NodeID) (shards []series.Shard) {
+	for s := range p.Shards {
+		if p.Holds(series.Shard(s), id) {
+			shards = append(shards, series.Shard(s))
+		}
+	}
+	return shards
+}
+
+// askNewer asks a node for its placement that is known to have a newer one.
+func (r *region) askNewer(ctx context.Context) {
+	p := r.cluster.Placement()
+	if p == nil {
+		return
+	}
+	for _, h := range r.receiver.Senders() {
+		if h.Epoch > p.Epoch && r.cluster.Alive(h.Node) && r.asking.CompareAndSwap(false, true) {
+			r.running.Go(func() {
+				defer r.asking.Store(false)
+				ctx, cancel := context.WithTimeout(ctx, askTime)
+				defer cancel()
+				r.catchUp(ctx, h.Node)
+			})
+			return
+		}
+	}
+}
+
+// askTime is how long a node may take to say which placement it knows.
+const askTime = 2 * time.Second
+
+// promise tells the others that what the placement in force shuts out is not taken here any more.
+func (r *region) promise() {
+	if p := r.cluster.Placement(); p != nil && p.Epoch <= r.router.Epoch() {
+		if err := r.cluster.Follow(p); err != nil {
+			r.node.logger.Error("The others can't be told which placement this node follows", "err", err)
+		}
+	}
+}
+
+func (r *region) doubtsPath() string {
+	return r.node.cfg.disk.PathJoin(r.node.cfg.Storage.Path, doubtsFile)
+}
+
+func (r *region) keepDoubts() {
+	if err := r.doubts.save(r.node.cfg.disk, r.doubtsPath()); err != nil {
+		r.node.logger.Warn("A restart would find that this node may lack more than it does", "err", err)
+	}
 }
 
 func planGaps(gaps []cluster.Gap) []plan.Gap {
@@ -234,8 +323,8 @@ func (r *region) publishGaps() {
 		}
 		gaps = append(gaps, cluster.Gap{Node: g.Peer, From: g.From, To: to})
 	}
-	if from, ok := r.doubts.gap(); ok {
-		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: from, To: math.MaxInt64})
+	for _, s := range r.doubts.gaps() {
+		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: s.from, To: s.to})
 	}
 	if err := r.cluster.PublishGaps(gaps); err != nil {
 		r.node.logger.Error("Gaps could not be told to the other nodes", "err", err)

@@ -144,7 +144,7 @@ func (r *region) lookForGivenUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, heard := r.cluster.Known()
+	known, heard := r.cluster.Followed()
 	if !heard {
 		known = 0
 	}

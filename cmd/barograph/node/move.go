@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/barograph-db/barograph/cluster"
@@ -14,7 +15,7 @@ import (
 func (r *region) newMover(engine *querier.Engine) (err error) {
 	c := r.cluster
 	r.mover, err = move.New(move.Options{
-		Self: c.Self(), Placement: c.Placement, Changed: c.Changed, Known: c.Known, Gaps: r.ownGaps, Filled: c.Filled,
+		Self: c.Self(), Placement: c.Placement, Changed: c.Changed, ShutOut: c.ShutOut, Gaps: r.ownGaps, Filled: c.Filled,
 		Copy: func(ctx context.Context, s move.Stretch, take move.Take) error {
 			set, err := engine.Copy(ctx, s.Shards, s.Mint, s.Maxt)
 			if err != nil {
@@ -35,11 +36,12 @@ func (r *region) newMover(engine *querier.Engine) (err error) {
 	return err
 }
 
-// ownGaps are the stretches of time for which this node lacks samples.
+// ownGaps are the stretches of time for which this node lacks samples, as others tell who will bring them,
+// now that they live, or have given them up.
 func (r *region) ownGaps() []move.Gap {
 	var gaps []move.Gap
 	for _, g := range r.cluster.Gaps() {
-		if g.Node == r.cluster.Self() {
+		if g.Node == r.cluster.Self() && g.By != g.Node && (g.To < math.MaxInt64 || r.cluster.Alive(g.By)) {
 			gaps = append(gaps, move.Gap{From: g.From, To: g.To})
 		}
 	}

@@ -99,7 +99,7 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	n.quitting, n.quit = context.WithCancel(context.Background())
 	n.warnFeatures()
 	n.apply(file)
-	n.handler.Store(n.mux(n.earlyRoutes()))
+	n.handler.Store(n.mux(n.waitingRoutes()))
 	return n, nil
 }
 
@@ -239,7 +239,7 @@ func (n *Node) join(ctx context.Context, fail context.CancelCauseFunc, others *r
 	for _, r := range others.cluster.Routes() {
 		s.routes = append(s.routes, route{r.Pattern, r.Handler})
 	}
-	n.handler.Store(n.mux(append(n.earlyRoutes(), s.routes[len(s.routes)-len(others.cluster.Routes()):]...)))
+	n.handler.Store(n.mux(append(n.waitingRoutes(), s.routes[len(s.routes)-len(others.cluster.Routes()):]...)))
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {

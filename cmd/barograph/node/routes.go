@@ -79,16 +79,19 @@ func (n *Node) queryRoutes(a *api.API) []route {
 	return routes
 }
 
-// mux serves routes. Until the node has been ready, other URLs are unavailable rather than not there.
+// waitingRoutes are those of a node that is not ready yet, while the log is read and while it waits for its
+// place in a cluster: all but the early ones are unavailable rather than not there.
+func (n *Node) waitingRoutes() []route {
+	return append(n.earlyRoutes(), route{"/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		unavailable(w, "starting", "Barograph is starting.")
+	})})
+}
+
+// mux serves routes.
 func (n *Node) mux(routes []route) *http.ServeMux {
 	m := http.NewServeMux()
 	for _, r := range routes {
 		m.Handle(r.pattern, r.handler)
-	}
-	if n.handler.Load() == nil {
-		m.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-			unavailable(w, "starting", "Barograph is starting.")
-		})
 	}
 	return m
 }

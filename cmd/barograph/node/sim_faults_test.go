@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +29,8 @@ var faults = []fault{
 	{3, (*simulation).cutOne},
 	{2, (*simulation).blur},
 	{2, (*simulation).fill},
+	{5, (*simulation).grow},
+	{1, (*simulation).drain},
 }
 
 // disturb brings faults until their time is over.
@@ -191,6 +195,31 @@ func (m *simulation) clear() {
 	m.note("the network is fast")
 	m.net.LossAll(0)
 	m.net.DelayAll(100*time.Microsecond, time.Millisecond)
+}
+
+// grow starts a node that has not run yet.
+func (m *simulation) grow() func() {
+	for _, n := range m.nodes[m.first:] {
+		if n.running() == nil && n.mu.process == nil && !n.started {
+			m.note("FAULT: %s joins", n.name)
+			m.start(n)
+			return nil
+		}
+	}
+	return nil
+}
+
+// drain has a node hand over what it has, if there are enough others.
+func (m *simulation) drain() func() {
+	n := m.some(2)
+	p := n[1].running()
+	if m.drained || p == nil || m.first < 3 || len(m.nodes) == m.first {
+		return nil
+	}
+	w := p.do(context.Background(), http.MethodPost, "/api/v1/cluster/drain?node="+n[0].name, nil)
+	m.note("FAULT: %s is told that %s drains: %d", n[1].name, n[0].name, w.Code)
+	m.drained = w.Code == http.StatusOK
+	return nil
 }
 
 // fill fills a disk.

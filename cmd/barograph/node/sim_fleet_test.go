@@ -46,10 +46,11 @@ type fleet struct {
 
 // simNode is a machine with a disk, on which one process runs after the other.
 type simNode struct {
-	name string
-	cfg  Config
-	mem  *vfs.MemFS
-	full atomic.Bool // the disk
+	name    string
+	cfg     Config
+	mem     *vfs.MemFS
+	full    atomic.Bool // the disk
+	started bool        // a process ran on it
 
 	mu struct {
 		sync.Mutex
@@ -69,6 +70,7 @@ type process struct {
 type shape struct {
 	nodes, factor int
 	zones         bool
+	late          int // nodes that join later
 }
 
 func newFleet(t *testing.T, seed uint64, s shape) *fleet {
@@ -81,12 +83,15 @@ func newFleet(t *testing.T, seed uint64, s shape) *fleet {
 	for i := range s.nodes {
 		join = append(join, net.JoinHostPort(f.net.Host(fmt.Sprint("n", i)).IP().String(), "11015"))
 	}
-	for i := range s.nodes {
+	for i := range s.nodes + s.late {
 		n := &simNode{name: fmt.Sprint("n", i), mem: vfs.NewCrashableMem()}
 		n.cfg = Config{ConfigFile: file, Name: n.name, Storage: StorageConfig{Path: filepath.Join(dir, n.name)}}
 		n.cfg.Cluster = ClusterConfig{
 			Name: "sim", Join: join, BootstrapExpect: s.nodes, ReplicationFactor: s.factor,
 			AdvertiseHost: f.net.Host(n.name).IP().String(),
+		}
+		if i >= s.nodes {
+			n.cfg.Cluster.BootstrapExpect = 0 // It joins a region, and founds none.
 		}
 		if s.zones {
 			n.cfg.Cluster.Zone = fmt.Sprint("z", i)
@@ -158,6 +163,7 @@ func (d simDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 // start starts a process on the node, which has none.
 func (f *fleet) start(n *simNode) {
 	f.note("start %s", n.name)
+	n.started = true
 	n.full.Store(false) // Whoever starts a node sees to it that it has room.
 	cfg := n.cfg
 	cfg.disk, cfg.network = n.disk(), f.net.Host(n.name)
@@ -289,9 +295,12 @@ func (f *fleet) settled() string {
 			return fmt.Sprintf("%s does not agree: %d nodes, leader %q, epoch %d of %d", n.name, len(s.Nodes), s.Leader, s.Epoch, epoch)
 		}
 		for _, m := range s.Nodes {
-			if m.Health != "alive" || m.State != "active" {
+			if m.Health != "alive" || m.State != "active" && (m.State != "draining" || m.Replicas > 0) {
 				return fmt.Sprintf("%s takes %s for %s and %s", n.name, m.Name, m.Health, m.State)
 			}
+		}
+		if s.Moving > 0 || s.Waiting > 0 {
+			return fmt.Sprintf("%s knows of %d moves and %d that wait", n.name, s.Moving, s.Waiting)
 		}
 		epoch = s.Epoch
 		if view := p.gaps(); view != "" {
