@@ -55,8 +55,8 @@ type DB struct {
 	deletes tombstones
 
 	full   atomic.Bool // the disk is nearly full: no writes
-	// dropped is the time before which parts were dropped for lack of space.
-	dropped atomic.Int64
+	// keptFrom is the time before which parts were dropped by retention.
+	keptFrom atomic.Int64
 	closed atomic.Bool
 	// reading is held for reading by whoever reads parts, and for writing by Close.
 	reading sync.RWMutex
@@ -84,7 +84,7 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 		return nil, err
 	}
 	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer), encoder: frame.NewEncoder()}
-	db.dropped.Store(math.MinInt64)
+	db.keptFrom.Store(math.MinInt64)
 	defer func() {
 		if err != nil {
 			_ = db.release()

@@ -16,6 +16,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/move"
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/repair"
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
@@ -34,6 +35,8 @@ import (
 const (
 	framesMethod = "ingest.frames"
 	outboxDir    = "outbox"
+	// outboxSegments are in an outbox at least, so that a small part of it is given up at a time.
+	outboxSegments = 8
 )
 
 // region is what makes the node one of several: how it reaches the others, and what it does for them.
@@ -47,6 +50,8 @@ type region struct {
 	senders  *stream.Senders
 	receiver *stream.Receiver
 	mover    *move.Mover
+	repairer *repair.Repairer
+	engine   *querier.Engine // since serve
 	doubts   doubts
 	view     atomic.Pointer[plan.View]
 	running  sync.WaitGroup // senders and deliveries
@@ -59,7 +64,7 @@ type region struct {
 
 // openRegion prepares the node's part in its cluster; it starts nothing.
 func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
-	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
+	id, made, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +81,13 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)
 	}
-	if r.outbox, err = outbox.Open(outbox.Options{
-		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, Logger: n.logger, Registerer: n.registry,
-	}); err != nil {
+	kept := outbox.Options{
+		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, MaxBytes: int64(c.OutboxSize),
+		Logger: n.logger, Registerer: n.registry,
+	}
+	kept.EnsureDefaults()
+	kept.SegmentBytes = min(kept.SegmentBytes, max(1, kept.MaxBytes/outboxSegments))
+	if r.outbox, err = outbox.Open(kept); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -96,8 +105,10 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Registerer: n.registry})
-	return r, err
+	if r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Registerer: n.registry}); err != nil {
+		return nil, err
+	}
+	return r, r.newRepairer(made)
 }
 
 // codeOf says what a sender is told of an error of the storage.
@@ -110,6 +121,8 @@ func codeOf(err error) stream.Code {
 
 // serve registers what other nodes may ask.
 func (r *region) serve(engine *querier.Engine) {
+	r.engine = engine
+	r.serveRepair()
 	calls := r.cluster.RPC()
 	calls.Handle(rpc.Method{Name: framesMethod, MaxMessage: stream.MaxMessage}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
 		return r.receiver.Serve(ctx, from.Node, s)
@@ -138,6 +151,8 @@ func (r *region) run(ctx context.Context, ready func()) error {
 	if err := r.cluster.Wait(ctx); err == nil {
 		ready()
 		run(ctx, r.mover.Run)
+		run(ctx, r.repairer.Run)
+		run(ctx, r.watchDamage)
 		<-ctx.Done()
 	}
 	parts.Wait()
@@ -165,6 +180,9 @@ func (r *region) follow(ctx context.Context) error {
 			case <-changed:
 				quiet = false
 			case <-r.outbox.Changed():
+				r.publishGaps()
+				quiet = false
+			case <-r.repairer.Changed():
 				r.publishGaps()
 				quiet = false
 			case <-tick.C:
@@ -200,6 +218,7 @@ func (r *region) see(p *placement.Placement) {
 	if from, ok := r.doubts.gap(); ok {
 		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: from, Maxt: math.MaxInt64})
 	}
+	gaps = append(gaps, planGaps(r.repairGaps())...)
 	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
 	r.view.Store(&view)
 }
@@ -208,13 +227,20 @@ func (r *region) see(p *placement.Placement) {
 // is another than before.
 func (r *region) look(now time.Time) bool {
 	p := r.cluster.Placement()
-	return p != nil && r.doubts.look(now, r.cluster.Self(), p.Nodes, r.receiver.Senders())
+	if p == nil {
+		return false
+	}
+	changed := r.doubts.look(now, r.cluster.Self(), p.Nodes, r.receiver.Senders())
+	if from, ok := r.doubts.orphaned(); ok {
+		r.lacks(repair.Gap{From: from, To: now.UnixMilli()})
+	}
+	return changed
 }
 
 func planGaps(gaps []cluster.Gap) []plan.Gap {
 	list := make([]plan.Gap, len(gaps))
 	for i, g := range gaps {
-		list[i] = plan.Gap{Node: g.Node, Mint: g.From, Maxt: g.To}
+		list[i] = plan.Gap{Node: g.Node, Mint: g.From, Maxt: g.To, Forgot: g.Forgot}
 	}
 	return list
 }
@@ -228,6 +254,7 @@ func (r *region) publishGaps() {
 		}
 		gaps = append(gaps, cluster.Gap{Node: g.Peer, From: g.From, To: to})
 	}
+	gaps = append(gaps, r.repairGaps()...)
 	if from, ok := r.doubts.gap(); ok {
 		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: from, To: math.MaxInt64})
 	}

@@ -20,8 +20,9 @@ import (
 //	one is silent, or keeps something   gap from an hour before that began, without end
 //	one was never heard since the start   gap of all times
 //
-// A node that the region has given up counts no more; others fill in its place, and are whole only when
-// they have no gap.
+// A node that the region has given up counts no more: nobody will hear whether it kept something. What
+// was doubted until then is a gap with an end, until this node has been compared with the other
+// replicas (package repair). Others fill in its place, and are whole only when they have no gap.
 //
 // Where enough replicas can be reached, the planner reads several of those with gaps and merges them;
 // where too few can, nobody knows what was acknowledged elsewhere, and the query fails.
@@ -32,12 +33,21 @@ type doubts struct {
 		from  int64
 		some  bool
 		news  bool
+		// orphaned says that a node was given up while this one doubted itself for it, since orphanedFrom.
+		orphaned     bool
+		orphanedFrom int64
 	}
 }
 
 // doubt is about one other node.
 type doubt struct {
 	trusted int64 // Unix ms at which it was last heard to keep nothing
+	doubted bool  // at the last look
+}
+
+// from is the time from which on this node may lack samples of the other.
+func (o *doubt) from() int64 {
+	return max(o.trusted, math.MinInt64+doubtBack.Milliseconds()) - doubtBack.Milliseconds()
 }
 
 const (
@@ -74,12 +84,21 @@ func (d *doubts) look(now time.Time, self placement.NodeID, nodes []placement.No
 		}
 		about[n.ID] = o
 		at, trusted := last[n.ID]
+		o.doubted = !trusted
 		if trusted {
 			o.trusted = at
 			continue
 		}
 		some = true
-		from = min(from, max(o.trusted, math.MinInt64+doubtBack.Milliseconds())-doubtBack.Milliseconds())
+		from = min(from, o.from())
+	}
+	for id, o := range d.mu.about {
+		if about[id] == nil && o.doubted {
+			if !d.mu.orphaned {
+				d.mu.orphanedFrom = o.from()
+			}
+			d.mu.orphaned, d.mu.orphanedFrom = true, min(d.mu.orphanedFrom, o.from())
+		}
 	}
 	changed = some != d.mu.some || some && from != d.mu.from
 	d.mu.about, d.mu.from, d.mu.some, d.mu.news = about, from, some, d.mu.news || changed
@@ -93,6 +112,16 @@ func (d *doubts) news() bool {
 	news := d.mu.news
 	d.mu.news = false
 	return news
+}
+
+// orphaned returns from when on this node may lack samples of nodes that have been given up since the
+// last call, false if of none.
+func (d *doubts) orphaned() (from int64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	from, ok = d.mu.orphanedFrom, d.mu.orphaned
+	d.mu.orphaned = false
+	return from, ok
 }
 
 // gap is the time from which on this node may lack samples, false if it lacks none.

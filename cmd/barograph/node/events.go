@@ -30,6 +30,7 @@ func (n *Node) storageEvents() storage.Events {
 		},
 		Replayed: func(r storage.ReplayInfo) {
 			n.replayed.Store(int64(r.Segments))
+			n.logDamaged.Store(r.Damaged > 0 || r.Lost > 0)
 			l.Info("Read the log", "series", r.Series, "segments", r.Segments, "records", r.Records,
 				"damaged", r.Damaged, "lost", r.Lost, "lost_from_segment", r.LostFrom, "duration", r.Duration)
 		},
@@ -49,6 +50,12 @@ func (n *Node) storageEvents() storage.Events {
 				l.Error("The disk is nearly full: writes are refused, queries go on", "free", free)
 			} else {
 				l.Info("The disk has room: writes are taken again", "free", free)
+			}
+		},
+		Damaged: func(d storage.DamageInfo) {
+			select {
+			case n.damages <- d:
+			default: // Whoever reads the part next tells of it again.
 			}
 		},
 		Retained: func(part string) { l.Info("Dropped a part that is beyond the retention", "part", part) },
