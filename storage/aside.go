@@ -94,4 +94,3 @@ func (db *DB) DropAside(ctx context.Context, name string) error {
 	db.supersede([]*part{p}, nil)
 	return db.dropGone(ctx)
 }
-

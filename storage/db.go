@@ -54,10 +54,10 @@ type DB struct {
 	parts   partList
 	deletes tombstones
 
-	full   atomic.Bool // the disk is nearly full: no writes
+	full atomic.Bool // the disk is nearly full: no writes
 	// keptFrom is the time before which parts were dropped by retention.
 	keptFrom atomic.Int64
-	closed atomic.Bool
+	closed   atomic.Bool
 	// reading is held for reading by whoever reads parts, and for writing by Close.
 	reading sync.RWMutex
 

@@ -22,6 +22,7 @@ type comparison struct {
 
 	met       met
 	here      []series.Digest
+	stale     bool // here: something was fetched since
 	different bool
 	some      bool // somebody has samples
 	err       error
@@ -29,10 +30,7 @@ type comparison struct {
 
 // run compares with one node after the other. What fails is not in met.
 func (c *comparison) run(ctx context.Context) {
-	if c.here, c.err = c.digests(ctx, c.question); c.err != nil {
-		return
-	}
-	c.some = some(c.here)
+	c.stale = true
 	for _, n := range c.placement.Nodes {
 		shards := shared(c.placement, list(c.question.Shards), n.ID)
 		if n.ID == c.opts.Self || len(shards) == 0 || !c.opts.Alive(n.ID) {
@@ -57,7 +55,13 @@ func some(digests []series.Digest) bool {
 }
 
 // with compares with one node.
-func (c *comparison) with(ctx context.Context, n placement.Node, shards []series.Shard) error {
+func (c *comparison) with(ctx context.Context, n placement.Node, shards []series.Shard) (err error) {
+	if c.stale {
+		if c.here, err = c.digests(ctx, c.question); err != nil {
+			return err
+		}
+		c.stale, c.some = false, c.some || some(c.here)
+	}
 	q := c.question
 	q.Shards = setOf(c.placement.Bits, shards)
 	here := only(c.question, c.here, q)
@@ -79,6 +83,7 @@ func (c *comparison) with(ctx context.Context, n placement.Node, shards []series
 	if cells > 0 {
 		c.metrics.differing.Add(float64(cells))
 		fetched, err := c.fetchAll(ctx, n.ID, q, here, there.digests)
+		c.stale = fetched > 0
 		c.opts.Logger.Info("Replicas have other samples: what was missing here was fetched", "node", n.Name,
 			"from", time.UnixMilli(q.Mint).UTC(), "to", time.UnixMilli(q.Maxt).UTC(), "slots", cells,
 			"samples_here", samples(here), "samples_there", samples(there.digests), "fetched", fetched)

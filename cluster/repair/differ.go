@@ -49,18 +49,20 @@ type meeting struct {
 	node  placement.NodeID
 }
 
-// all reports whether the shards were compared with every other replica that is alive.
-func (m met) all(p *placement.Placement, self placement.NodeID, alive func(placement.NodeID) bool, shards []series.Shard) bool {
+// all reports whether the shards were compared with every other replica of which is said that it is to be.
+func (m met) all(p *placement.Placement, self placement.NodeID, needed func(placement.NodeID) bool, shards []series.Shard) bool {
 	for _, s := range shards {
 		whole, _ := p.Replicas(s)
 		for _, r := range whole {
-			if _, ok := m[meeting{s, r.Node}]; !ok && r.Node != self && alive(r.Node) {
+			if _, ok := m[meeting{s, r.Node}]; !ok && r.Node != self && needed(r.Node) {
 				return false
 			}
 		}
 	}
 	return true
 }
+
+func everybody(placement.NodeID) bool { return true }
 
 // enough reports whether each of the shards was compared with as many that count as must have every
 // acknowledged sample among them, together with this one unless it forgot.

@@ -40,7 +40,8 @@
 // with as many as must have every acknowledged sample among them: of the replicas of a shard, one
 // more than may be missing in a quorum. A replica that has missed something counts, since another one of
 // the quorum has it; one that forgot something in that stretch does not, nor does this one if it
-// forgot. While shards are being filled here no gap is closed: their copy has to begin anew for it.
+// forgot. Where not enough are left of which that can be said, the gap is closed when all were compared: nobody
+// has more. While shards are being filled here no gap is closed: their copy has to begin anew for it.
 //
 // That a digest is the same in the end is not asked for: the other may lack what this one has. It will fetch that
 // itself.

@@ -16,6 +16,8 @@ const (
 	// firstWait and lastWait bound how long after an attempt a gap is tried again.
 	firstWait = 2 * time.Second
 	lastWait  = 5 * time.Minute
+	// gapPause is how many times as long as an attempt took the next one waits at least.
+	gapPause = 9
 )
 
 // task is a gap that is to be closed: one of this node's own, or what a node gave up.
@@ -61,6 +63,7 @@ func (r *Repairer) due(p *placement.Placement) (tasks []task) {
 func (r *Repairer) repairGaps(ctx context.Context, p *placement.Placement) bool {
 	tasks := r.due(p)
 	for _, t := range tasks {
+		begun := time.Now()
 		if err := r.repairGap(ctx, t); err != nil {
 			r.failed(ctx, "a gap", err)
 		}
@@ -68,7 +71,7 @@ func (r *Repairer) repairGaps(ctx context.Context, p *placement.Placement) bool 
 			return true
 		}
 		wait := min(max(firstWait, 2*r.tried[t].wait), lastWait)
-		r.tried[t] = attempt{time.Now().Add(wait), wait}
+		r.tried[t] = attempt{time.Now().Add(max(wait, gapPause*time.Since(begun))), wait}
 	}
 	return len(tasks) > 0
 }
@@ -131,7 +134,8 @@ func (r *Repairer) closed(t task) {
 
 var errNotEnough = errors.New("too few of the other replicas could be compared")
 
-// repairStretch has everything that other replicas have of a stretch when it returns without an error.
+// repairStretch has everything that other replicas have of a stretch when it returns without an error. It
+// goes on where too few can be compared: what they have is fetched.
 func (r *Repairer) repairStretch(ctx context.Context, t task) error {
 	now := time.Now()
 	mint := max(t.from, r.opts.KeptFrom(now))
@@ -139,6 +143,7 @@ func (r *Repairer) repairStretch(ctx context.Context, t task) error {
 	if maxt == math.MaxInt64 {
 		maxt = now.Add(young).UnixMilli()
 	}
+	var lacking error
 	for days := int64(1); maxt >= mint; { // The newest first.
 		begin := max(mint, floor(maxt, dayMillis)-(days-1)*dayMillis)
 		some, err := r.repairDays(ctx, begin, maxt, t.forgot)
@@ -146,16 +151,18 @@ func (r *Repairer) repairStretch(ctx context.Context, t task) error {
 		case errors.Is(err, errDifferent):
 			days = 1
 			continue
+		case errors.Is(err, errNotEnough):
+			lacking = err
 		case err != nil:
 			return fmt.Errorf("%s: %w", time.UnixMilli(begin).UTC().Format(time.DateOnly), err)
-		case some:
+		}
+		days = min(2*days, maxDays)
+		if some {
 			days = 1
-		default:
-			days = min(2*days, maxDays)
 		}
 		maxt = begin - 1
 	}
-	return nil
+	return lacking
 }
 
 // errDifferent says that days are not the same and are to be looked at one by one.
@@ -197,8 +204,14 @@ func (r *Repairer) judge(m met, compared []series.Shard, forgot bool) error {
 	if slices.ContainsFunc(shards, func(s series.Shard) bool { return !slices.Contains(compared, s) }) {
 		return errNotEnough
 	}
-	if !m.all(now, r.opts.Self, r.opts.Alive, shards) || !m.enough(now, r.opts.Self, shards, forgot) {
+	switch {
+	case !m.all(now, r.opts.Self, r.opts.Alive, shards):
+		return errNotEnough
+	case m.enough(now, r.opts.Self, shards, forgot):
+		return nil
+	case !m.all(now, r.opts.Self, everybody, shards):
 		return errNotEnough
 	}
+	r.opts.Logger.Error("Too many replicas have lost samples of the same time: what none of them has is gone")
 	return nil
 }

@@ -63,7 +63,10 @@ func (q *Question) slots() int { return int((uint64(q.Maxt)-uint64(q.Mint))/uint
 // slot returns the first and the last millisecond of one.
 func (q *Question) slot(n int) (mint, maxt int64) {
 	mint = q.Mint + int64(n)*q.Slot
-	return mint, min(q.Maxt, mint+q.Slot-1)
+	if q.Maxt-mint < q.Slot {
+		return mint, q.Maxt
+	}
+	return mint, mint + q.Slot - 1
 }
 
 func (q *Question) encode() []byte {

@@ -3,6 +3,7 @@ package series
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -38,9 +39,12 @@ func (d *Digester) Begin(f Fingerprint) {
 
 // Floats adds samples in the order of their times, none of which has a start timestamp.
 func (d *Digester) Floats(ts []int64, vs []float64) {
-	for i, t := range ts {
-		d.words = binary.LittleEndian.AppendUint64(d.words, uint64(t))
-		d.words = binary.LittleEndian.AppendUint64(d.words, math.Float64bits(vs[i]))
+	at := len(d.words)
+	d.words = slices.Grow(d.words, 16*len(ts))[:at+16*len(ts)]
+	words := d.words[at:]
+	for i, v := range vs[:len(ts)] {
+		binary.LittleEndian.PutUint64(words[16*i:], uint64(ts[i]))
+		binary.LittleEndian.PutUint64(words[16*i+8:], math.Float64bits(v))
 	}
 	d.samples += uint64(len(ts))
 }
