@@ -272,7 +272,10 @@ func TestRounds(t *testing.T) {
 		})
 		require.Positive(t, lost)
 		until := time.Now().UnixMilli()
-		w.wait("differences are found", pastEvery+time.Hour, func() bool {
+		stop()
+		time.Sleep(pastEvery - 2*time.Hour)
+		stop = w.startAll()
+		w.wait("differences are found", 3*time.Hour, func() bool {
 			return w.same(node(1), node(3), until) && w.same(node(2), node(3), until)
 		})
 		require.Less(t, one.fetched, 2*lost+100, "and little beside")

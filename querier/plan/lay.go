@@ -114,7 +114,11 @@ func (y *layer) shard(s series.Shard) {
 					kept++
 				}
 			}
-			if kept < enough {
+			switch {
+			case kept >= enough:
+			case kept < len(all):
+				y.miss(s, t.mint, t.maxt, fmt.Sprintf("replicas that can be reached have lost samples, %d that have not would do", enough))
+			default:
 				y.miss(s, t.mint, t.maxt, fmt.Sprintf("the replicas that can be reached have gaps, %d of them would do", enough))
 			}
 		}

@@ -54,5 +54,38 @@ func TestDoubts(t *testing.T) {
 		require.Equal(t, had != ok || ok && from != before, changed, step.name)
 		require.Equal(t, changed, d.news(), step.name)
 		require.False(t, d.news())
+		_, ok = d.orphaned()
+		require.False(t, ok, "%s: nobody was given up that was doubted", step.name)
 	}
+}
+
+// What was doubted of a node until it was given up is not forgotten.
+func TestOrphanedDoubts(t *testing.T) {
+	a, b, c := placement.NodeID{1}, placement.NodeID{2}, placement.NodeID{3}
+	nodes := []placement.Node{{ID: a}, {ID: b}, {ID: c}}
+	lost := []placement.Node{{ID: a}, {ID: b, State: placement.Lost}, {ID: c}}
+	start := time.UnixMilli(1_700_000_000_000)
+	heard := func(n placement.NodeID, d time.Duration) stream.Heard {
+		return stream.Heard{Node: n, At: start.Add(d)}
+	}
+	var d doubts
+	d.look(start, a, nodes, []stream.Heard{heard(b, 0), heard(c, 0)})
+	d.look(start.Add(time.Minute), a, nodes, []stream.Heard{heard(c, time.Minute)})
+	_, ok := d.orphaned()
+	require.False(t, ok, "it may come back")
+	require.True(t, d.look(start.Add(2*time.Minute), a, lost, []stream.Heard{heard(c, 2*time.Minute)}))
+	_, ok = d.gap()
+	require.False(t, ok)
+	from, ok := d.orphaned()
+	require.True(t, ok)
+	require.Equal(t, start.Add(-doubtBack).UnixMilli(), from)
+	_, ok = d.orphaned()
+	require.False(t, ok, "it was told")
+
+	var never doubts
+	never.look(start, a, nodes, []stream.Heard{heard(c, 0)})
+	never.look(start, a, lost[:1], nil)
+	from, ok = never.orphaned()
+	require.True(t, ok)
+	require.EqualValues(t, math.MinInt64, from, "it was never heard")
 }
