@@ -80,9 +80,11 @@ func (m *simulation) busy(d time.Duration) {
 	defer stop()
 	var clients sync.WaitGroup
 	for i := range uint64(3) {
-		clients.Go(func() { m.write(ctx, rand.New(rand.NewPCG(m.faults.Uint64(), i)), m.ledger) })
+		rng := rand.New(rand.NewPCG(m.faults.Uint64(), i))
+		clients.Go(func() { m.write(ctx, rng, m.ledger) })
 	}
-	clients.Go(func() { m.ask(ctx, rand.New(rand.NewPCG(m.faults.Uint64(), 9)), m.ledger) })
+	rng := rand.New(rand.NewPCG(m.faults.Uint64(), 9))
+	clients.Go(func() { m.ask(ctx, rng, m.ledger) })
 	clients.Wait()
 }
 
