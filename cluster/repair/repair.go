@@ -32,7 +32,9 @@ type Repairer struct {
 	round round
 	tried map[task]attempt
 
-	mu struct {
+	// saving is held by who changes the state, before mu.
+	saving sync.Mutex
+	mu     struct {
 		sync.Mutex
 		state   *state
 		tellers int
@@ -49,13 +51,13 @@ func New(opts Options) (*Repairer, error) {
 		opts: opts, throttle: throttle{rate: opts.Rate}, turn: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		round: newRound(), tried: map[task]attempt{},
 	}
-	r.metrics = newMetrics(opts.Registerer, r.passed, r.countGaps)
 	s, err := r.load()
 	if err != nil {
 		opts.Logger.Error("What is to be repaired could not be read: all is compared anew", "err", err)
 		s = &state{Version: stateVersion}
 	}
 	r.mu.state = s
+	r.metrics = newMetrics(opts.Registerer, r.passed, r.countGaps)
 	return r, nil
 }
 
@@ -79,21 +81,28 @@ func (r *Repairer) Lacks(g Gap) error {
 
 // update changes the state, on disk too. In memory it is changed also when that fails.
 func (r *Repairer) update(change func(*state)) error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	next := r.change(change)
+	if err := durable.Replace(r.opts.FS, r.path(), next.encode()); err != nil {
+		return fmt.Errorf("keep what is to be repaired: %w", err)
+	}
+	return nil
+}
+
+func (r *Repairer) change(change func(*state)) *state {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := &state{Version: stateVersion, Gaps: r.mu.state.Gaps, Compared: r.mu.state.Compared}
-	change(next)
-	if !slices.EqualFunc(next.Gaps, r.mu.state.Gaps, equalGaps) {
+	before, next := r.mu.state, *r.mu.state
+	change(&next) // It makes slices of its own.
+	r.mu.state = &next
+	if !slices.EqualFunc(next.Gaps, before.Gaps, equalGaps) {
 		select {
 		case r.changed <- struct{}{}:
 		default:
 		}
 	}
-	r.mu.state = next
-	if err := durable.Replace(r.opts.FS, r.path(), next.encode()); err != nil {
-		return fmt.Errorf("keep what is to be repaired: %w", err)
-	}
-	return nil
+	return &next
 }
 
 // Run repairs until ctx ends.
