@@ -10,7 +10,8 @@ import (
 
 func TestGaps(t *testing.T) {
 	gaps := []Gap{
-		{Node: node(1).ID, From: 1000, To: 2000}, {Node: node(2).ID, From: -5, To: math.MaxInt64, Forgot: true},
+		{Node: node(1).ID, From: 1000, To: 2000},
+		{Node: node(2).ID, From: -5, To: math.MaxInt64, Forgot: true},
 		{Node: node(3).ID, From: math.MinInt64, To: math.MaxInt64},
 	}
 	text := hex.EncodeToString(appendGaps(nil, gaps[:2]))

@@ -33,7 +33,7 @@ func (db *DB) damaged(m block.Meta, err error) {
 // unreadable sets those parts aside of which List says that it can't read what they are. They may be of
 // a slot or a day.
 func (db *DB) unreadable(err error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // List joins them.
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return
 	}
