@@ -14,15 +14,19 @@ type Gap struct {
 	Node placement.NodeID
 	// From and To are inclusive, in milliseconds; a gap that is open ends at math.MaxInt64.
 	From, To int64
+	// Forgot says that the node had samples of that time which it acknowledged, and has them no more.
+	Forgot bool
 	// By is who tells of it. It says so by being who tells.
 	By placement.NodeID
 }
 
 const (
 	gapsFact    = "gaps"
-	gapsVersion = 1
-	// maxGaps of one node are told; each takes 36 bytes at most, and gossip has room for 64 KiB.
+	gapsVersion = 2
+	// maxGaps of one node are told; each takes 37 bytes at most, and gossip has room for 64 KiB.
 	maxGaps = 1500
+	// gapForgot is a flag.
+	gapForgot = 1 << 0
 )
 
 // PublishGaps tells the others which nodes lack samples that this node has had acknowledged. They are
@@ -66,6 +70,11 @@ func appendGaps(b []byte, gaps []Gap) []byte {
 	b = append(b, gapsVersion)
 	for _, g := range gaps {
 		b = append(b, g.Node[:]...)
+		flags := byte(0)
+		if g.Forgot {
+			flags = gapForgot
+		}
+		b = append(b, flags)
 		b = binary.AppendVarint(b, g.From)
 		b = binary.AppendUvarint(b, uint64(g.To)-uint64(g.From))
 	}
@@ -81,10 +90,11 @@ func decodeGaps(b []byte) ([]Gap, error) {
 	var gaps []Gap
 	for b = b[1:]; len(b) > 0; {
 		var g Gap
-		if len(b) < len(g.Node) || len(gaps) == maxGaps {
+		if len(b) <= len(g.Node) || len(gaps) == maxGaps || b[len(g.Node)] > gapForgot {
 			return nil, errGaps
 		}
 		b = b[copy(g.Node[:], b):]
+		g.Forgot, b = b[0] == gapForgot, b[1:]
 		from, n := binary.Varint(b)
 		if n <= 0 {
 			return nil, errGaps

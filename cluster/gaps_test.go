@@ -9,10 +9,14 @@ import (
 )
 
 func TestGaps(t *testing.T) {
-	gaps := []Gap{{Node: node(1).ID, From: 1000, To: 2000}, {Node: node(2).ID, From: -5, To: math.MaxInt64}, {Node: node(3).ID, From: math.MinInt64, To: math.MaxInt64}}
+	gaps := []Gap{
+		{Node: node(1).ID, From: 1000, To: 2000},
+		{Node: node(2).ID, From: -5, To: math.MaxInt64, Forgot: true},
+		{Node: node(3).ID, From: math.MinInt64, To: math.MaxInt64},
+	}
 	text := hex.EncodeToString(appendGaps(nil, gaps[:2]))
-	require.Equal(t, "01"+"00000000000000000000000000000001"+"d00f"+"e807"+
-		"00000000000000000000000000000002"+"09"+"84808080808080808001", text)
+	require.Equal(t, "02"+"00000000000000000000000000000001"+"00"+"d00f"+"e807"+
+		"00000000000000000000000000000002"+"01"+"09"+"84808080808080808001", text)
 	got, err := decodeGaps(appendGaps(nil, gaps))
 	require.NoError(t, err)
 	require.Equal(t, gaps, got)

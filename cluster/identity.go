@@ -19,41 +19,29 @@ const (
 	maxIdentity = 64
 )
 
-// Identity returns the ID of a data directory, which it makes at the first start. Whoever calls it
-// holds the directory's lock.
-func Identity(fs vfs.FS, dir string) (placement.NodeID, error) {
+// Identity returns the ID of a data directory, which it makes at the first start: made says so. Whoever
+// calls it holds the directory's lock.
+func Identity(fs vfs.FS, dir string) (id placement.NodeID, made bool, err error) {
 	path := fs.PathJoin(dir, identityFile)
 	text, err := durable.Read(fs, path, maxIdentity)
 	if errors.Is(err, os.ErrNotExist) {
 		id := newUUID()
 		if err := durable.Replace(fs, path, []byte(id.String()+"\n")); err != nil {
-			return placement.NodeID{}, fmt.Errorf("write the node's ID: %w", err)
+			return placement.NodeID{}, false, fmt.Errorf("write the node's ID: %w", err)
 		}
-		return id, nil
+		return id, true, nil
 	}
 	if err != nil {
-		return placement.NodeID{}, fmt.Errorf("read the node's ID: %w", err)
+		return placement.NodeID{}, false, fmt.Errorf("read the node's ID: %w", err)
 	}
-	id, err := placement.ParseNodeID(strings.TrimSpace(string(text)))
+	id, err = placement.ParseNodeID(strings.TrimSpace(string(text)))
 	if err == nil && id == (placement.NodeID{}) {
 		err = errors.New("it is zero")
 	}
 	if err != nil {
-		return placement.NodeID{}, fmt.Errorf("%s: %w", path, err)
+		return placement.NodeID{}, false, fmt.Errorf("%s: %w", path, err)
 	}
-	return id, nil
-}
-
-// IsNew reports whether a data directory has no ID yet.
-func IsNew(fs vfs.FS, dir string) (bool, error) {
-	switch _, err := fs.Stat(fs.PathJoin(dir, identityFile)); {
-	case err == nil:
-		return false, nil
-	case errors.Is(err, os.ErrNotExist):
-		return true, nil
-	default:
-		return false, fmt.Errorf("look for the node's ID: %w", err)
-	}
+	return id, false, nil
 }
 
 // newUUID is a random one (RFC 9562, version 4).

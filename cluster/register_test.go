@@ -64,15 +64,17 @@ func TestRegisterRestores(t *testing.T) {
 
 func TestIdentityIsKept(t *testing.T) {
 	fs := testFS(t)
-	id, err := Identity(fs, "data")
+	id, made, err := Identity(fs, "data")
 	require.NoError(t, err)
+	require.True(t, made)
 	require.NotZero(t, id)
-	again, err := Identity(fs.CrashClone(vfs.CrashCloneCfg{}), "data")
+	again, made, err := Identity(fs.CrashClone(vfs.CrashCloneCfg{}), "data")
 	require.NoError(t, err)
+	require.False(t, made)
 	require.Equal(t, id, again)
 	for _, text := range []string{"", "x", "00000000-0000-0000-0000-000000000000\n", string(make([]byte, 100))} {
 		require.NoError(t, durable.Replace(fs, "data/node-id", []byte(text)))
-		_, err := Identity(fs, "data")
+		_, _, err := Identity(fs, "data")
 		require.Error(t, err)
 	}
 }

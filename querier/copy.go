@@ -13,6 +13,19 @@ import (
 	"github.com/barograph-db/barograph/storage/series"
 )
 
+// CopyFrom is Copy from one node, whatever it lacks.
+func (e *Engine) CopyFrom(ctx context.Context, n plan.Node, shards *series.ShardSet, mint, maxt int64) (chunk.SeriesSet, error) {
+	node, err := e.reach(n)
+	if err != nil {
+		return nil, fmt.Errorf("copy from %s: %w", n, err)
+	}
+	set, err := node.Select(ctx, series.Selector{Mint: mint, Maxt: maxt, Shards: shards})
+	if err != nil {
+		return nil, fmt.Errorf("copy from %s: %w", n, err)
+	}
+	return set, nil
+}
+
 // Copy returns every series of some shards, as the nodes have them that hold the shards whole. It is
 // no query: nobody waits for it, so that each node is asked once and for itself (no other is asked
 // beside one that is slow), and it counts towards no limit of this node, which passes the series on as

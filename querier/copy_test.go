@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/querier"
 	"github.com/barograph-db/barograph/querier/leaf"
+	"github.com/barograph-db/barograph/querier/plan"
 	"github.com/barograph-db/barograph/querier/queriertest"
 	"github.com/barograph-db/barograph/storage/chunk"
 	"github.com/barograph-db/barograph/storage/series"
@@ -57,6 +59,18 @@ func TestCopy(t *testing.T) {
 	require.NoError(t, set.Err())
 	require.NoError(t, set.Close())
 	require.Equal(t, want, got)
+
+	// From one node comes what that has, gap or not.
+	one, err := c.Engines[0].CopyFrom(t.Context(), plan.Node{ID: placement.NodeID{15: 2}}, shards, 1000, math.MaxInt64)
+	require.NoError(t, err)
+	for one.Next() {
+		it := chunk.NewIterator(one.At().Chunks)
+		for it.Next() != 0 {
+			require.NotEqual(t, int64(2000), it.AtT())
+		}
+	}
+	require.NoError(t, one.Err())
+	require.NoError(t, one.Close())
 
 	c.Kill(2) // It has what another one lacks, and nobody knows that it is gone.
 	_, err = c.Engines[0].Copy(t.Context(), shards, 0, math.MaxInt64)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -48,14 +49,18 @@ type DB struct {
 	// encoder is of the log's frames.
 	encoder *frame.Encoder
 	cache   *block.Cache
+	created bool // by this Open
+	aside   aside
 
 	// barrier makes one step of writing a record and applying it to the head, against a cut.
 	barrier sync.RWMutex
 	parts   partList
 	deletes tombstones
 
-	full   atomic.Bool // the disk is nearly full: no writes
-	closed atomic.Bool
+	full atomic.Bool // the disk is nearly full: no writes
+	// keptFrom is the time before which parts were dropped by retention.
+	keptFrom atomic.Int64
+	closed   atomic.Bool
 	// reading is held for reading by whoever reads parts, and for writing by Close.
 	reading sync.RWMutex
 
@@ -84,6 +89,7 @@ func Open(dir string, opts Options) (_ *DB, err error) {
 		return nil, err
 	}
 	db := &DB{opts: opts, dir: dir, metrics: newMetrics(opts.Registerer), encoder: frame.NewEncoder(), changes: changes.New()}
+	db.keptFrom.Store(math.MinInt64)
 	defer func() {
 		if err != nil {
 			_ = db.release()
@@ -159,6 +165,7 @@ func (db *DB) openStore() error {
 	}
 	metas, err := block.List(store)
 	damaged := err != nil
+	db.unreadable(err)
 	if err := db.tolerate(err); err != nil {
 		return fmt.Errorf("list parts: %w", err)
 	}

@@ -21,6 +21,7 @@ func (db *DB) checkFormat() error {
 		if err := db.store.Set(keys.Format(), want, pebble.Sync); err != nil {
 			return fmt.Errorf("mark data directory: %w", err)
 		}
+		db.created = true
 		return nil
 	}
 	if err != nil {

@@ -77,6 +77,17 @@ type Events struct {
 	Dropped func(DropInfo)
 	// Retained is called for each part dropped by retention.
 	Retained func(part string)
+	// Damaged is called each time that a part can't be read as it was written.
+	Damaged func(DamageInfo)
+}
+
+// DamageInfo says what is damaged.
+type DamageInfo struct {
+	// Part is its name, for SetAside.
+	Part string
+	// Mint and Maxt are the times that it may have samples of, inclusive, in milliseconds.
+	Mint, Maxt int64
+	Err        error
 }
 
 // ReplayInfo says what was read at start.

@@ -49,6 +49,7 @@ func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
 	}
 	// A part off the list would be back after a restart, so each goes from the disk at once.
 	for _, p := range parts[:n] {
+		db.keptFrom.Store(max(db.keptFrom.Load(), p.Meta().MaxT+1))
 		db.supersede([]*part{p}, nil)
 		if err := db.dropGone(ctx); err != nil {
 			return err
@@ -59,6 +60,12 @@ func (db *DB) retainLocked(ctx context.Context, now time.Time) error {
 		db.metrics.retained.Inc()
 	}
 	return nil
+}
+
+// KeptFrom is the time from which on nothing was dropped by retention, for its age or for lack of space.
+// Of what lies before, other nodes may have more.
+func (db *DB) KeptFrom(now time.Time) int64 {
+	return max(db.keptFrom.Load(), now.Add(-db.opts.Retention).UnixMilli())
 }
 
 // supersede takes parts off the list. Their successor, if there is one, has their samples from now

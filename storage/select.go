@@ -89,10 +89,11 @@ func (db *DB) selectPart(
 	return run, nil
 }
 
-// readError names the part that an error is of, and counts it if the part is damaged.
+// readError names the part that an error is of, and counts and tells it if the part is damaged.
 func (db *DB) readError(what string, p *part, err error) error {
 	if errors.Is(err, block.ErrCorrupt) || errors.Is(err, chunk.ErrCorrupt) {
 		db.metrics.corruptions.Inc()
+		db.damaged(p.Meta(), err)
 	}
 	return fmt.Errorf("%s part %s: %w", what, p.Meta().Part, err)
 }

@@ -27,6 +27,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "cluster/durable", "and keeps whom it trusts in a file"},
 	{"cmd/barograph/node", "cluster/move", "shards move to it"},
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
+	{"cmd/barograph/node", "cluster/repair", "and what its replicas lack is fetched"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
 	{"cmd/barograph/node", "ingest/dedup", "and who of an HA pair is stored"},
@@ -62,6 +63,9 @@ var edges = []struct{ from, to, why string }{
 	{"cluster/move", "cluster/placement", "what is to be filled is in the placement"},
 	{"cluster/move", "storage/series", "by shards"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
+	{"cluster/repair", "cluster/durable", "keeps what it knows in a file"},
+	{"cluster/repair", "cluster/placement", "replicas are in the placement"},
+	{"cluster/repair", "storage/series", "by shards, whose samples have digests"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ func (o *Outbox) queue(peer placement.NodeID) *queue {
 	q := o.mu.peers[peer]
 	if q == nil {
 		q = &queue{outbox: o, peer: peer}
-		q.mu.gap.lost = nothing
+		q.mu.gap.lost, q.mu.losses = nothing, rand.Uint64()
 		o.mu.peers[peer] = q
 	}
 	return q
@@ -219,10 +220,20 @@ func (o *Outbox) change() {
 	}
 }
 
-// Repaired says that the peer has what was lost up to now: lost is a gap of its that Gaps told.
-func (o *Outbox) Repaired(lost Gap) error {
-	return o.queue(lost.Peer).repaired(span{lost.From, lost.To})
+// Loss is what a peer lacks and nobody keeps for it any more.
+type Loss struct {
+	// From and To are inclusive, in milliseconds.
+	From, To int64
+	// Number is another after each loss, and by chance after a restart.
+	Number uint64
 }
+
+// Lost is what the peer lacks now that nobody keeps, false if there is nothing.
+func (o *Outbox) Lost(peer placement.NodeID) (Loss, bool) { return o.queue(peer).loss() }
+
+// Repaired says that the peer has what Lost said it lacked. It changes nothing if more was lost since, or
+// the outbox was opened anew.
+func (o *Outbox) Repaired(peer placement.NodeID, l Loss) error { return o.queue(peer).repaired(l) }
 
 // Forget drops all that is kept for a peer which is no more.
 func (o *Outbox) Forget(peer placement.NodeID) error { return o.queue(peer).forget() }

@@ -195,16 +195,28 @@ func TestGivesUpTheOldest(t *testing.T) {
 
 	require.NoError(t, o.Close())
 	o = openTest(t, fs, bounds)
-	defer o.Close()
 	require.Equal(t, gaps, o.Gaps())
 	got := newInbox()
 	require.NoError(t, o.Drain(t.Context(), peer(1), got.send))
 	require.Len(t, got.got, int(frames-1-lost.To)*20, "all but what is lost")
 	require.Equal(t, []Gap{lost}, o.Gaps())
-	require.NoError(t, o.Repaired(Gap{Peer: peer(1), From: lost.From, To: lost.To - 1}), "more was lost since")
+	l, ok := o.Lost(peer(1))
+	require.True(t, ok)
+	require.Equal(t, Loss{From: lost.From, To: lost.To, Number: l.Number}, l)
+	older := l
+	older.Number--
+	require.NoError(t, o.Repaired(peer(1), older), "more was lost since, of the same time")
 	require.Len(t, o.Gaps(), 1)
-	require.NoError(t, o.Repaired(lost))
+	require.NoError(t, o.Repaired(peer(1), l))
 	require.Empty(t, o.Gaps())
+	_, ok = o.Lost(peer(1))
+	require.False(t, ok)
+	require.NoError(t, o.Repaired(peer(1), l))
+
+	require.NoError(t, o.Close())
+	o = openTest(t, fs, bounds)
+	require.Empty(t, o.Gaps())
+	require.NoError(t, o.Close())
 }
 
 func TestForget(t *testing.T) {

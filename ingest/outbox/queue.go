@@ -21,7 +21,8 @@ type queue struct {
 		segments []segmentOf // the oldest first
 		open     *openSegment
 		gap      gapRecord
-		known    bool // the gap is on disk: there is something
+		losses   uint64 // grows with each, from a number by chance
+		known    bool   // the gap is on disk: there is something
 	}
 }
 
@@ -170,6 +171,7 @@ func (q *queue) loseLocked(s span) error {
 	if s.empty() {
 		return nil
 	}
+	q.mu.losses++
 	g := q.mu.gap
 	if !q.mu.known {
 		g.from = s.from
@@ -233,11 +235,18 @@ func (q *queue) waiting() bool {
 	return len(q.mu.segments) > 0
 }
 
-// repaired takes back what was lost, unless more was lost since.
-func (q *queue) repaired(s span) error {
+func (q *queue) loss() (Loss, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.mu.gap.lost != s {
+	lost := q.mu.gap.lost
+	return Loss{From: lost.from, To: lost.to, Number: q.mu.losses}, !lost.empty()
+}
+
+// repaired takes back what was lost, unless more was lost since.
+func (q *queue) repaired(l Loss) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.losses != l.Number || q.mu.gap.lost != (span{l.From, l.To}) {
 		return nil
 	}
 	q.mu.gap.lost = nothing

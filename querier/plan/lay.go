@@ -43,6 +43,9 @@ type missKey struct {
 type replica struct {
 	node int
 	gaps []stretch
+	// forgot are those of its gaps in which it lacks also what it acknowledged. Where a quorum is counted, it
+	// is as if the replica were not there.
+	forgot []stretch
 }
 
 type stretch struct{ mint, maxt int64 }
@@ -80,7 +83,7 @@ func (y *layer) shard(s series.Shard) {
 	all := y.all[:0]
 	for _, i := range y.whole[s] {
 		if !y.out[i] {
-			all = append(all, replica{node: int(i), gaps: y.gapsOf(int(i), s)})
+			all = append(all, replica{node: int(i), gaps: y.gapsOf(int(i), s, false), forgot: y.gapsOf(int(i), s, true)})
 		}
 	}
 	y.all = all
@@ -89,9 +92,9 @@ func (y *layer) shard(s series.Shard) {
 	case len(all) == 0:
 		y.miss(s, y.mint, y.maxt, "no replica can be reached")
 		return
-	case enough == 1: // Each has all that was acknowledged, whatever it lacks.
+	case enough == 1: // Each has all that was acknowledged, whatever it lacks, but what it had and lost.
 		for i := range all {
-			all[i].gaps = nil
+			all[i].gaps = all[i].forgot
 		}
 	}
 	times := stretch{y.mint, y.maxt}
@@ -105,10 +108,18 @@ func (y *layer) shard(s series.Shard) {
 		if node = y.pick(all, t, last); node >= 0 {
 			y.add(s, node, t, false)
 		} else {
+			kept := 0 // have what they acknowledged
 			for _, r := range all {
 				y.add(s, r.node, t, len(all) > 1)
+				if free(r.forgot, t) {
+					kept++
+				}
 			}
-			if len(all) < enough {
+			switch {
+			case kept >= enough:
+			case kept < len(all):
+				y.miss(s, t.mint, t.maxt, fmt.Sprintf("replicas that can be reached have lost samples, %d that have not would do", enough))
+			default:
 				y.miss(s, t.mint, t.maxt, fmt.Sprintf("the replicas that can be reached have gaps, %d of them would do", enough))
 			}
 		}
@@ -116,11 +127,11 @@ func (y *layer) shard(s series.Shard) {
 	}
 }
 
-// gapsOf returns the gaps of a replica within the times.
-func (y *layer) gapsOf(node int, s series.Shard) []stretch {
+// gapsOf returns the gaps of a replica within the times, or those alone in which it forgot something.
+func (y *layer) gapsOf(node int, s series.Shard, forgot bool) []stretch {
 	var gaps []stretch
 	for _, g := range y.gaps[node] {
-		if g.Shards.Has(first(s, y.placement.Bits)) {
+		if g.Shards.Has(first(s, y.placement.Bits)) && (g.Forgot || !forgot) {
 			gaps = append(gaps, stretch{max(g.Mint, y.mint), min(g.Maxt, y.maxt)})
 		}
 	}
@@ -179,8 +190,11 @@ func join(all []replica, cuts []stretch) []stretch {
 }
 
 // has reports whether the replica has no gap in the stretch.
-func (r *replica) has(t stretch) bool {
-	return !slices.ContainsFunc(r.gaps, func(g stretch) bool { return g.mint <= t.maxt && t.mint <= g.maxt })
+func (r *replica) has(t stretch) bool { return free(r.gaps, t) }
+
+// free reports whether none of the gaps reaches into the stretch.
+func free(gaps []stretch, t stretch) bool {
+	return !slices.ContainsFunc(gaps, func(g stretch) bool { return g.mint <= t.maxt && t.mint <= g.maxt })
 }
 
 // pick returns which of the replicas without a gap is to read the stretch, -1 if each has one. It is

@@ -106,6 +106,10 @@ func TestGolden(t *testing.T) {
 		{"the last of two has a gap, and may lack what was acknowledged", hour, NewView(Cluster{Placement: short, Self: id(0), Alive: without(1), Gaps: []Gap{half}})},
 		{"two have gaps, and either may have what the other lacks", hour, NewView(Cluster{Placement: short, Self: id(0), Alive: without(), Gaps: []Gap{half, {Node: id(1), Maxt: math.MaxInt64}}})},
 		{"the last one has a gap", hour, three(3, without(1, 2), Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute})},
+		{"the only one forgot something", hour, three(1, without(), Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute, Forgot: true})},
+		{"one forgot something, others have it", hour, three(3, without(2), Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute, Forgot: true})},
+		{"one forgot what another lacks, and the third is dead", hour, three(3, without(2),
+			Gap{Node: id(0), Mint: 10 * minute, Maxt: 20 * minute, Forgot: true}, Gap{Node: id(1), Mint: 15 * minute, Maxt: 30 * minute})},
 	} {
 		b.WriteString("# " + tc.what + "\n" + Make(tc.q, tc.v).String() + "\n")
 	}

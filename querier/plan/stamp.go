@@ -36,6 +36,9 @@ func (g *Gap) append(dst []byte) []byte {
 	dst = append(dst, g.Node[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(g.Mint))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(g.Maxt))
+	if g.Forgot {
+		dst = append(dst, 1)
+	}
 	if g.Shards == nil {
 		return dst
 	}

@@ -52,6 +52,8 @@ type Gap struct {
 	Shards *series.ShardSet // nil is all of them
 	// Mint and Maxt are inclusive, in milliseconds.
 	Mint, Maxt int64
+	// Forgot says that it had some of them when they were acknowledged.
+	Forgot bool
 }
 
 // NewView returns the view of a node of a cluster.

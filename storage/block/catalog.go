@@ -24,7 +24,7 @@ func List(db *pebble.DB) ([]Meta, error) {
 		case errors.Is(err, pebble.ErrNotFound):
 			continue
 		case err != nil:
-			errs = append(errs, fmt.Errorf("header of part %s: %w", p, markCorrupt(err)))
+			errs = append(errs, &HeaderError{Part: p, Err: markCorrupt(err)})
 			continue
 		}
 		if h.Bytes, err = DiskUsage(db, p); err != nil {
@@ -34,6 +34,16 @@ func List(db *pebble.DB) ([]Meta, error) {
 	}
 	return metas, errors.Join(errs...)
 }
+
+// HeaderError is the error of List for a part of which all that can be read is its key.
+type HeaderError struct {
+	Part keys.Part
+	Err  error
+}
+
+func (e *HeaderError) Error() string { return fmt.Sprintf("header of part %s: %s", e.Part, e.Err) }
+
+func (e *HeaderError) Unwrap() error { return e.Err }
 
 // Drop takes a part off the store; its space is free once no iterator holds it. The index goes
 // first, all at once, and with it the part: after a crash in between, DropOrphans does the rest.

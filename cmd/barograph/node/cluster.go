@@ -16,6 +16,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/move"
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/repair"
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
@@ -34,6 +35,8 @@ import (
 const (
 	framesMethod = "ingest.frames"
 	outboxDir    = "outbox"
+	// outboxSegments are in an outbox at least, so that a small part of it is given up at a time.
+	outboxSegments = 8
 )
 
 // region is what makes the node one of several: how it reaches the others, and what it does for them.
@@ -47,6 +50,8 @@ type region struct {
 	senders  *stream.Senders
 	receiver *stream.Receiver
 	mover    *move.Mover
+	repairer *repair.Repairer
+	engine   *querier.Engine // since serve
 	doubts   doubts
 	givenUp  givenUp
 	view     atomic.Pointer[plan.View]
@@ -61,17 +66,13 @@ type region struct {
 
 // openRegion prepares the node's part in its cluster; it starts nothing.
 func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
-	isNew, err := cluster.IsNew(n.cfg.disk, n.cfg.Storage.Path)
-	if err != nil {
-		return nil, err
-	}
-	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
+	id, made, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
 	c := n.cfg.Cluster
 	r := &region{node: n, db: db, pairs: dedup.NewTable()}
-	if err := r.doubts.load(n.cfg.disk, r.doubtsPath(), isNew, time.Now()); err != nil {
+	if err := r.doubts.load(n.cfg.disk, r.doubtsPath(), made, time.Now()); err != nil {
 		n.logger.Error("What this node trusted when it went away is not known: it doubts all that it has until it has heard from all others", "err", err)
 	}
 	r.mu.peers = map[placement.NodeID]*peer{}
@@ -85,9 +86,13 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)
 	}
-	if r.outbox, err = outbox.Open(outbox.Options{
-		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, Logger: n.logger, Registerer: n.registry,
-	}); err != nil {
+	kept := outbox.Options{
+		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, MaxBytes: int64(c.OutboxSize),
+		Logger: n.logger, Registerer: n.registry,
+	}
+	kept.EnsureDefaults()
+	kept.SegmentBytes = min(kept.SegmentBytes, max(1, kept.MaxBytes/outboxSegments))
+	if r.outbox, err = outbox.Open(kept); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -108,8 +113,10 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Stale: r.router.Stale, Registerer: n.registry})
-	return r, err
+	if r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Stale: r.router.Stale, Registerer: n.registry}); err != nil {
+		return nil, err
+	}
+	return r, r.newRepairer(made)
 }
 
 // isStale reports whether a node says that the placement of this one is too old.
@@ -135,6 +142,8 @@ func codeOf(err error) stream.Code {
 
 // serve registers what other nodes may ask.
 func (r *region) serve(engine *querier.Engine) {
+	r.engine = engine
+	r.serveRepair()
 	calls := r.cluster.RPC()
 	calls.Handle(rpc.Method{Name: framesMethod, MaxMessage: stream.MaxMessage}, func(ctx context.Context, from rpc.Identity, s rpc.Stream) error {
 		return r.receiver.Serve(ctx, from.Node, s)
@@ -164,6 +173,8 @@ func (r *region) run(ctx context.Context, ready func()) error {
 		ready()
 		run(ctx, r.mover.Run)
 		run(ctx, r.dropGivenUp)
+		run(ctx, r.repairer.Run)
+		run(ctx, r.watchDamage)
 		<-ctx.Done()
 	}
 	parts.Wait()
@@ -196,6 +207,9 @@ func (r *region) follow(ctx context.Context) error {
 			case <-changed:
 				quiet = false
 			case <-r.outbox.Changed():
+				r.publishGaps()
+				quiet = false
+			case <-r.repairer.Changed():
 				r.publishGaps()
 				quiet = false
 			case <-tick.C:
@@ -236,6 +250,7 @@ func (r *region) see(p *placement.Placement) {
 	for _, s := range r.doubts.gaps() {
 		gaps = append(gaps, plan.Gap{Node: r.cluster.Self(), Mint: s.from, Maxt: s.to})
 	}
+	gaps = append(gaps, planGaps(r.repairGaps())...)
 	view := plan.NewView(plan.Cluster{Placement: p, Self: r.cluster.Self(), Alive: r.cluster.Alive, Gaps: gaps})
 	for now := r.view.Load(); now == nil || now.Epoch <= view.Epoch; now = r.view.Load() {
 		if r.view.CompareAndSwap(now, &view) {
@@ -248,11 +263,28 @@ func (r *region) see(p *placement.Placement) {
 // is another than before.
 func (r *region) look(now time.Time) bool {
 	p := r.cluster.Placement()
-	return p != nil && r.doubts.look(sight{
+	if p == nil {
+		return false
+	}
+	changed := r.doubts.look(sight{
 		now: now, self: r.cluster.Self(), placement: p, heard: r.receiver.Senders(),
 		ahead: time.Duration(r.node.options.Limits.FutureTolerance),
 		shut:  func() bool { return r.cluster.ShutOut(p.Fence, held(p, r.cluster.Self())) },
 	})
+	return r.handOver() || changed
+}
+
+// handOver has what nobody can deliver any more repaired, and reports whether there is any.
+func (r *region) handOver() bool {
+	lost := r.doubts.lost()
+	for _, s := range lost {
+		if err := r.repairer.Lacks(repair.Gap{From: s.from, To: s.to}); err != nil {
+			r.node.logger.Error("A gap of this node can't be kept; it is doubted until it can", "err", err)
+			return false
+		}
+	}
+	r.doubts.handedOver(lost)
+	return len(lost) > 0
 }
 
 // held are the shards that a node has a part in.
@@ -309,7 +341,7 @@ func (r *region) keepDoubts() {
 func planGaps(gaps []cluster.Gap) []plan.Gap {
 	list := make([]plan.Gap, len(gaps))
 	for i, g := range gaps {
-		list[i] = plan.Gap{Node: g.Node, Mint: g.From, Maxt: g.To}
+		list[i] = plan.Gap{Node: g.Node, Mint: g.From, Maxt: g.To, Forgot: g.Forgot}
 	}
 	return list
 }
@@ -323,6 +355,7 @@ func (r *region) publishGaps() {
 		}
 		gaps = append(gaps, cluster.Gap{Node: g.Peer, From: g.From, To: to})
 	}
+	gaps = append(gaps, r.repairGaps()...)
 	for _, s := range r.doubts.gaps() {
 		gaps = append(gaps, cluster.Gap{Node: r.cluster.Self(), From: s.from, To: s.to})
 	}

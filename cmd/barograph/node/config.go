@@ -97,6 +97,8 @@ type ClusterConfig struct {
 	BootstrapExpect int
 	// MoveRate is how many bytes a second are copied to this node; default 64MiB.
 	MoveRate Bytes
+	// OutboxSize is how many bytes are kept for each node that can't take them; default 8GiB.
+	OutboxSize Bytes
 }
 
 // Register defines the flags on a command; they are in the Config once the command line was parsed.
@@ -147,8 +149,10 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		Default("3").IntVar(&c.Cluster.ReplicationFactor)
 	cmd.Flag("cluster.bootstrap-expect", "How many nodes are to see each other before one of them founds the region. Default: 1 without --cluster.join; else this node founds none.").
 		PlaceHolder("N").IntVar(&c.Cluster.BootstrapExpect)
-	cmd.Flag("cluster.move-rate", "How many bytes a second are copied to the node when shards move to it.").
+	cmd.Flag("cluster.move-rate", "How many bytes a second are copied to the node when shards move to it, and when its replicas are repaired.").
 		Default("64MiB").SetValue(&c.Cluster.MoveRate)
+	cmd.Flag("cluster.outbox-size", "How many bytes are kept on disk for each node that can't take them; the oldest beyond are left to repair.").
+		Default("8GiB").SetValue(&c.Cluster.OutboxSize)
 
 	cmd.Flag("query.timeout", "Time after which a query is ended. Default: barograph.query.timeout, else 2m.").
 		PlaceHolder("DURATION").SetValue(&c.Query.Timeout)

@@ -27,8 +27,8 @@ import (
 // What was trusted when is on disk, and a node that starts doubts what it missed while it was away.
 //
 // A node that is given up is shut out by that (see package placement): once enough replicas refuse what it
-// writes, it has acknowledged all that it ever will, and the gap has an end. It stays until somebody has
-// repaired it: the node may have died with the only knowledge of what it kept for this one.
+// writes, it has acknowledged all that it ever will, and the gap has an end. It is handed over to package repair
+// then: the node may have died with the only knowledge of what it kept for this one.
 //
 // Where enough replicas can be reached, the planner reads several of those with gaps and merges them;
 // where too few can, nobody knows what was acknowledged elsewhere, and the query fails.
@@ -215,6 +215,23 @@ func (d *doubts) news() bool {
 	news := d.mu.news
 	d.mu.news = false
 	return news
+}
+
+// lost are the times of which nobody can deliver any more what this node lacks.
+func (d *doubts) lost() []stretch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.mu.lost)
+}
+
+// handedOver forgets times that lost has returned: somebody else remembers them.
+func (d *doubts) handedOver(list []stretch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(list) > 0 {
+		d.mu.lost = slices.DeleteFunc(d.mu.lost, func(s stretch) bool { return slices.Contains(list, s) })
+		d.mu.dirty = true
+	}
 }
 
 // gaps are the times for which this node may lack samples: what is lost, and what may still come, which

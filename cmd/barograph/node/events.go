@@ -30,6 +30,7 @@ func (n *Node) storageEvents() storage.Events {
 		},
 		Replayed: func(r storage.ReplayInfo) {
 			n.replayed.Store(int64(r.Segments))
+			n.logDamaged.Store(r.Damaged > 0 || r.Lost > 0)
 			l.Info("Read the log", "series", r.Series, "segments", r.Segments, "records", r.Records,
 				"damaged", r.Damaged, "lost", r.Lost, "lost_from_segment", r.LostFrom, "duration", r.Duration)
 		},
@@ -53,6 +54,12 @@ func (n *Node) storageEvents() storage.Events {
 		},
 		Dropped: func(d storage.DropInfo) {
 			l.Info("Space of shards that other nodes hold is back", "part", d.Part, "freed", d.Freed, "written", d.Written, "duration", d.Duration)
+		},
+		Damaged: func(d storage.DamageInfo) {
+			select {
+			case n.damages <- d:
+			default: // Whoever reads the part next tells of it again.
+			}
 		},
 		Retained: func(part string) { l.Info("Dropped a part that is beyond the retention", "part", part) },
 	}

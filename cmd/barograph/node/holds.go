@@ -39,21 +39,33 @@ func (r *region) holds(ctx context.Context, epoch uint64, shards *series.ShardSe
 	return nil
 }
 
-// lacks returns a shard of the set, nil being all, of which the node has no whole replica. Of a set of another
-// number of shards than there are, it has none.
+// lacks returns a shard of which the node has no whole replica, and of which some series are in the set, nil being
+// all. The set may be of parts of shards.
 func lacks(p *placement.Placement, id placement.NodeID, shards *series.ShardSet) (series.Shard, bool) {
 	for s := range p.Shards {
 		shard := series.Shard(s)
-		if shards != nil && shards.Bits == p.Bits && !shards.Contains(shard) {
-			continue
-		}
 		whole, _ := p.Replicas(shard)
 		holds := slices.ContainsFunc(whole, func(r placement.Replica) bool { return r.Node == id })
-		if !holds || shards != nil && shards.Bits != p.Bits {
+		if !holds && touches(shards, shard, p.Bits) {
 			return shard, true
 		}
 	}
 	return 0, false
+}
+
+// touches reports whether some series of a shard, one of 1<<bits, are in the set.
+func touches(set *series.ShardSet, shard series.Shard, bits uint8) bool {
+	if set == nil {
+		return true
+	}
+	first := series.Fingerprint(uint64(shard) << (64 - bits)) // A shift by 64 gives 0.
+	last := first | ^series.Fingerprint(0)>>bits
+	for n := int(first.Shard(set.Bits)); n <= int(last.Shard(set.Bits)); n++ {
+		if set.Contains(series.Shard(n)) {
+			return true
+		}
+	}
+	return false
 }
 
 func stale(epoch uint64, why string) error {

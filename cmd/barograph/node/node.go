@@ -51,6 +51,8 @@ type Node struct {
 	handler     atomic.Pointer[http.ServeMux]
 	corruptions atomic.Int64
 	replayed    atomic.Int64 // segments
+	logDamaged  atomic.Bool  // it was found to be so at the start
+	damages     chan storage.DamageInfo
 
 	quitting context.Context
 	quit     context.CancelFunc
@@ -87,6 +89,7 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	n := &Node{
 		cfg: cfg, options: options, logger: cfg.Logger,
 		registry: reg, started: time.Now().UTC(), memory: ownMemory(),
+		damages: make(chan storage.DamageInfo, maxDamages),
 	}
 	n.metrics = newMetrics(n.registry)
 	registerProcess(n.registry)
