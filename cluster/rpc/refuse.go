@@ -17,10 +17,11 @@ const (
 	refusedOther           // another node was looked for
 	refusedKind            // nobody takes such a connection
 	refusedLimit           // too many connections
+	refusedTLS             // one side secures connections, or does not trust the other
 	numRefusals
 )
 
-var refusalNames = [numRefusals]string{"", "version", "cluster", "self", "other", "kind", "limit"}
+var refusalNames = [numRefusals]string{"", "version", "cluster", "self", "other", "kind", "limit", "tls"}
 
 // String names the refusal in metrics.
 func (r refusal) String() string {
@@ -30,9 +31,10 @@ func (r refusal) String() string {
 	return "unknown"
 }
 
-// code is that of the error which the caller sees. What an operator must change is Refused.
+// code is that of the error which the caller sees. What an operator must change is Refused, but for
+// certificates, which nodes may be given one after the other.
 func (r refusal) code() Code {
-	if r == refusedLimit {
+	if r == refusedLimit || r == refusedTLS {
 		return Unavailable
 	}
 	return Refused
