@@ -58,13 +58,21 @@ func New(opts Options) (*Cluster, error) {
 	c := &Cluster{opts: opts, register: newRegister()}
 	opts.Registerer.MustRegister(newCollector(c))
 	c.mu.changed = make(chan struct{})
-	var err error
-	if c.rpc, err = rpc.New(rpc.Options{
+	calls := rpc.Options{
 		Identity: rpc.Identity{
 			Cluster: opts.Name, Name: opts.Node.Name, Region: opts.Region, Software: opts.Software, Node: opts.Node.ID,
 		},
 		Listen: opts.RPCAddress, Network: opts.Network, Logger: opts.Logger, Registerer: opts.Registerer,
-	}); err != nil {
+	}
+	var keys [][]byte
+	if opts.Trust != nil {
+		keys = opts.Trust.GossipKeys()
+		if opts.Trust.TLS() {
+			calls.ServerTLS, calls.ClientTLS = opts.Trust.ServerTLS, opts.Trust.ClientTLS
+		}
+	}
+	var err error
+	if c.rpc, err = rpc.New(calls); err != nil {
 		return nil, err
 	}
 	_, port, _ := splitAddress(opts.RPCAddress) // Validate has split it before.
@@ -72,7 +80,7 @@ func New(opts Options) (*Cluster, error) {
 		Cluster: opts.Name, Node: opts.Node.ID, Name: opts.Node.Name, Zone: opts.Node.Zone, Region: opts.Region,
 		Software: opts.Software, Weight: opts.Node.Weight, Protocol: protocol,
 		RPCAddr: net.JoinHostPort(opts.AdvertiseHost, strconv.Itoa(port)),
-		Listen:  opts.GossipAddress, Advertise: opts.AdvertiseHost, Join: opts.Join,
+		Listen:  opts.GossipAddress, Advertise: opts.AdvertiseHost, Join: opts.Join, Keys: keys,
 		Network: opts.Network, Logger: opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
@@ -119,6 +127,14 @@ const protocol = 1
 
 // RPC is the way to other nodes, and where methods are registered that others may call.
 func (c *Cluster) RPC() *rpc.Transport { return c.rpc }
+
+// ReloadKeys puts the keys of gossip in force that Options.Trust has now. Certificates need no call.
+func (c *Cluster) ReloadKeys() error {
+	if c.opts.Trust == nil {
+		return nil
+	}
+	return c.pool.SetKeys(c.opts.Trust.GossipKeys())
+}
 
 // Gossip is where nodes say things of themselves.
 func (c *Cluster) Gossip() *gossip.Pool { return c.pool }

@@ -107,12 +107,7 @@ func (o *Options) Validate() error {
 			return err
 		}
 	}
-	for i, key := range o.Keys {
-		if n := len(key); n != 16 && n != 24 && n != 32 {
-			return fmt.Errorf("gossip key %d of %d has %d bytes: must be 16, 24 or 32", i+1, len(o.Keys), n)
-		}
-	}
-	return nil
+	return validateKeys(o.Keys)
 }
 
 // seed is where others may be found: an address to join.

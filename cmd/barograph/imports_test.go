@@ -26,6 +26,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "cluster/move", "shards move to it"},
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
+	{"cmd/barograph/node", "cluster/trust", "with certificates and keys from files"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
 	{"cmd/barograph/node", "ingest/dedup", "and who of an HA pair is stored"},
 	{"cmd/barograph/node", "ingest/intake", "and what its handlers have in common"},
@@ -53,6 +54,7 @@ var edges = []struct{ from, to, why string }{
 	{"cluster", "cluster/gossip", "knows who is there"},
 	{"cluster", "cluster/placement", "decides where shards are"},
 	{"cluster", "cluster/rpc", "and reaches its nodes"},
+	{"cluster", "cluster/trust", "that it trusts"},
 	{"cluster", "storage/series", "shards are counted"},
 	{"cluster/consensus", "cluster/placement", "a server is a node"},
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
@@ -61,6 +63,7 @@ var edges = []struct{ from, to, why string }{
 	{"cluster/move", "storage/series", "by shards"},
 	{"cluster/placement", "storage/series", "a placement is of shards"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
+	{"cluster/trust", "cluster/durable", "reads files of bounded size"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
 	{"cmd/barotool", "storage/block", "it prints parts"},
@@ -198,7 +201,7 @@ var allowedDespite = []string{
 }
 
 // testOnly are packages that only tests import, and that may import what tests may.
-var testOnly = []string{"cluster/simnet", "querier/queriertest", "storage/storagetest"}
+var testOnly = []string{"cluster/simnet", "cluster/trust/trusttest", "querier/queriertest", "storage/storagetest"}
 
 type listedPackage struct {
 	ImportPath, Name, Doc string

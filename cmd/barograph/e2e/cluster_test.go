@@ -165,6 +165,7 @@ type regionLoad struct {
 	pause   time.Duration                 // after each batch
 	sent    atomic.Int64                  // batches that may be there
 	acked   atomic.Int64                  // batches that must be
+	failed  atomic.Int64                  // writes and questions that were not answered well
 	refused time.Duration                 // the longest time for which none was taken
 	first   int64                         // time of the first batch, in milliseconds
 }
@@ -177,6 +178,7 @@ func (l *regionLoad) run(ctx context.Context) {
 		l.sent.Add(1)
 		begin := time.Now()
 		for n := i; !l.write(l.node(n), body); n++ {
+			l.failed.Add(1)
 			select { // As a sender does that is told to come back.
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
@@ -268,6 +270,8 @@ func (l *regionLoad) ask(ctx context.Context) (answers int) {
 			if most := l.sent.Load(); got < float64(least) || got > float64(most) {
 				l.t.Errorf("%s has %g batches; %d were acknowledged, %d sent", n.name, got, least, most)
 			}
+		} else if ctx.Err() == nil {
+			l.failed.Add(1)
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):

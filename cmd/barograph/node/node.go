@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/trust"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/intake"
@@ -36,6 +38,7 @@ type Node struct {
 	metrics   *metrics
 	memory    memory
 	limits    *limit.Limiter
+	trust     *trust.Store // nil for a node by itself
 	listeners []net.Listener
 	started   time.Time
 
@@ -46,6 +49,7 @@ type Node struct {
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
 	pairs        atomic.Pointer[dedup.Elections] // nil where none are looked for, and before the storage is open
+	cluster      atomic.Pointer[cluster.Cluster] // nil for a node by itself, and before the storage is open
 
 	phase       atomic.Int32
 	handler     atomic.Pointer[http.ServeMux]
@@ -93,6 +97,9 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	if n.limits, err = limit.New(n.limitOptions(file), n.registry); err != nil {
 		return nil, err
 	}
+	if err = n.openTrust(); err != nil {
+		return nil, err
+	}
 	if n.listeners, err = listen(cfg.network, cfg.Web.ListenAddresses); err != nil {
 		return nil, err
 	}
@@ -133,6 +140,9 @@ func (n *Node) Run(ctx context.Context) error {
 	adapting, stopAdapting := context.WithCancel(ctx)
 	defer stopAdapting()
 	serving.Go(func() { n.collector.run(adapting) })
+	if n.trust != nil {
+		serving.Go(func() { n.trust.Run(adapting) })
+	}
 
 	err := n.runStorage(ctx, srv)
 	stopAdapting()
