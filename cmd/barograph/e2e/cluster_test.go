@@ -69,7 +69,7 @@ func newRegion(t *testing.T, n int) *region {
 // these flags.
 func planRegion(t *testing.T, n int, args ...string) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir(), args: append([]string{"--cluster.name=e2e"}, args...)}
+	r := &region{t: t, dir: t.TempDir(), args: append([]string{"--cluster.name=e2e", "--web.enable-admin-api"}, args...)}
 	for range n {
 		r.add(fmt.Sprint("--cluster.bootstrap-expect=", n))
 	}

@@ -68,7 +68,7 @@ type WebConfig struct {
 	ConfigFile string
 	// EnableLifecycle answers POST /-/reload and /-/quit.
 	EnableLifecycle bool
-	// EnableAdminAPI answers POST /api/v1/admin/....
+	// EnableAdminAPI answers POST /api/v1/admin/..., and what changes the cluster.
 	EnableAdminAPI bool
 	// RoutePrefix is a path under which everything is served besides / and /prometheus.
 	RoutePrefix string
@@ -122,7 +122,7 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		PlaceHolder("FILE").StringVar(&c.Web.ConfigFile)
 	cmd.Flag("web.enable-lifecycle", "Answer POST /-/reload and POST /-/quit.").
 		BoolVar(&c.Web.EnableLifecycle)
-	cmd.Flag("web.enable-admin-api", "Answer POST /api/v1/admin/....").
+	cmd.Flag("web.enable-admin-api", "Answer POST /api/v1/admin/..., and POST /api/v1/cluster/drain and remove.").
 		BoolVar(&c.Web.EnableAdminAPI)
 	cmd.Flag("web.route-prefix", "Path under which everything is served, besides / and /prometheus.").
 		PlaceHolder("PATH").StringVar(&c.Web.RoutePrefix)

@@ -246,10 +246,12 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 // join takes part in the cluster, and returns when the node has its place there, or ctx has ended.
 func (n *Node) join(ctx context.Context, fail context.CancelCauseFunc, others *region, s *stack) (stop func() error) {
 	others.serve(s.engine)
-	for _, r := range others.cluster.Routes() {
+	early := n.earlyRoutes()
+	for _, r := range others.cluster.Routes(n.cfg.Web.EnableAdminAPI) {
+		early = append(early, route{r.Pattern, r.Handler})
 		s.routes = append(s.routes, route{r.Pattern, r.Handler})
 	}
-	n.handler.Store(n.mux(append(n.earlyRoutes(), s.routes[len(s.routes)-len(others.cluster.Routes()):]...)))
+	n.handler.Store(n.mux(early))
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
