@@ -32,8 +32,8 @@ type Options struct {
 	RPCAddr string
 	// Weight is the node's share of the shards relative to the others'; default 1.
 	Weight uint32
-	// Protocol is the version of RPC that the node speaks.
-	Protocol uint8
+	// Protocol is the highest version of RPC that the node speaks, and LowestProtocol the lowest.
+	Protocol, LowestProtocol uint8
 
 	// Listen is HOST:PORT for TCP and UDP; default all addresses, port 11015.
 	Listen string

@@ -70,7 +70,7 @@ func New(opts Options) (*Pool, error) {
 		opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer),
 		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1), bulky: make(chan struct{}, 1),
 		meta: metadata{
-			protocol: opts.Protocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
+			protocol: opts.Protocol, lowest: opts.LowestProtocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
 			name: opts.Name, zone: opts.Zone, region: opts.Region, software: opts.Software,
 		},
 	}

@@ -51,8 +51,7 @@ func (t *Transport) dial(ctx context.Context, to Peer, purpose byte, kind string
 // sayHello is the handshake on the side that dials.
 func (t *Transport) sayHello(c *conn, to Peer, purpose byte, kind string) (*answer, error) {
 	h := hello{
-		lowest: lowestVersion, highest: highestVersion,
-		purpose: purpose, kind: kind,
+		speaks: t.speaks, purpose: purpose, kind: kind,
 		to: to.ID, from: t.opts.Identity,
 		window: minWindow,
 	}
@@ -66,7 +65,7 @@ func (t *Transport) sayHello(c *conn, to Peer, purpose byte, kind string) (*answ
 	if err != nil { // Over TLS it may be only now that the other side does not trust this one.
 		return nil, t.distrusted(dialling, err)
 	}
-	a, err := decodeAnswer(body)
+	a, err := decodeAnswer(body, t.speaks)
 	if err != nil {
 		return nil, err
 	}

@@ -41,11 +41,11 @@ func (r refusal) code() Code {
 }
 
 // judgeHello decides whether self wants to talk to who says hello, and if not, says why to it.
-func judgeHello(self *Identity, h *hello) (refusal, string) {
+func judgeHello(self *Identity, own Versions, h *hello) (refusal, string) {
 	switch {
-	case h.version() == 0:
-		return refusedVersion, fmt.Sprintf("it speaks protocol versions %d to %d (software %s), and not %d to %d",
-			lowestVersion, highestVersion, self.Software, h.lowest, h.highest)
+	case own.Common(h.speaks) == 0:
+		return refusedVersion, fmt.Sprintf("it speaks %s of the protocol (software %s), and the caller %s: upgrade the older one first to a release that speaks both",
+			own, self.Software, h.speaks)
 	case h.from.Cluster != self.Cluster:
 		return refusedCluster, fmt.Sprintf("it is of cluster %q, and not of %q", self.Cluster, h.from.Cluster)
 	case h.from.Node == self.Node:

@@ -70,7 +70,7 @@ func (t *Transport) readHello(ctx context.Context, c *conn) (*hello, error) {
 	if err == nil && (why == welcome || t.opts.ServerTLS != nil) {
 		var body []byte
 		if body, err = readPacket(c); err == nil {
-			h, err = decodeHello(body)
+			h, err = decodeHello(body, t.speaks)
 		}
 		err = t.distrusted(accepting, err) // Over TLS the caller may say so only now.
 	}
@@ -86,7 +86,7 @@ func (t *Transport) answer(c *conn, h *hello, why refusal) error {
 	var words string
 	switch {
 	case why != refusedTLS:
-		why, words = judgeHello(&t.opts.Identity, h)
+		why, words = judgeHello(&t.opts.Identity, t.speaks, h)
 	case t.opts.ServerTLS != nil:
 		words = wordsSecured
 	default:
@@ -99,7 +99,7 @@ func (t *Transport) answer(c *conn, h *hello, why refusal) error {
 		t.metrics.limits[limitPeerConns].Inc()
 		why, words = refusedLimit, fmt.Sprintf("it has %d connections of this node already", t.opts.MaxPeerConns)
 	}
-	a := answer{refusal: why, words: words, version: h.version(), from: t.opts.Identity, window: minWindow}
+	a := answer{refusal: why, words: words, version: t.speaks.Common(h.speaks), from: t.opts.Identity, window: minWindow}
 	if h.purpose < byte(numClasses) {
 		a.window = windows[h.purpose]
 	}
