@@ -78,7 +78,8 @@ func New(opts Options) (*Cluster, error) {
 	_, port, _ := splitAddress(opts.RPCAddress) // Validate has split it before.
 	if c.pool, err = gossip.New(gossip.Options{
 		Cluster: opts.Name, Node: opts.Node.ID, Name: opts.Node.Name, Zone: opts.Node.Zone, Region: opts.Region,
-		Software: opts.Software, Weight: opts.Node.Weight, Protocol: protocol,
+		Software: opts.Software, Weight: opts.Node.Weight,
+		Protocol: rpc.Spoken.Highest, LowestProtocol: rpc.Spoken.Lowest,
 		RPCAddr: net.JoinHostPort(opts.AdvertiseHost, strconv.Itoa(port)),
 		Listen:  opts.GossipAddress, Advertise: opts.AdvertiseHost, Join: opts.Join, Keys: keys,
 		Network: opts.Network, Logger: opts.Logger, Registerer: opts.Registerer,
@@ -122,8 +123,10 @@ func (c *Cluster) Propose(ctx context.Context, state string, command []byte) (re
 	return c.group.Propose(ctx, state, command)
 }
 
-// protocol is the version of what nodes say to each other, told in gossip.
-const protocol = 1
+// spoken are the versions of the protocol that a member speaks.
+func spoken(m *gossip.Member) rpc.Versions {
+	return rpc.Versions{Lowest: m.LowestProtocol, Highest: m.Protocol}
+}
 
 // RPC is the way to other nodes, and where methods are registered that others may call.
 func (c *Cluster) RPC() *rpc.Transport { return c.rpc }
@@ -394,6 +397,7 @@ func (c *Cluster) Status() Status {
 		nodes[m.ID] = &NodeStatus{
 			Name: m.Name, Zone: m.Zone, Address: m.RPCAddr, Software: m.Software, Weight: m.Weight,
 			Health: m.State.String(), Since: m.Since, State: "outside",
+			Protocol: m.Protocol, LowestProtocol: m.LowestProtocol, Incompatible: rpc.Spoken.Common(spoken(&m)) == 0,
 		}
 	}
 	if a.placement != nil {
