@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/storage/block"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/keys"
+	"github.com/barograph-db/barograph/storage/patience"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -131,6 +133,20 @@ func (db *DB) emptyBuildDir() error {
 	return nil
 }
 
+// storeFS is what Pebble gets: on it, a full disk makes it wait.
+func (db *DB) storeFS() vfs.FS {
+	return markerFS{patience.New(db.opts.FS, func(waiting bool, err error) {
+		if waiting {
+			db.metrics.waiting.Set(1)
+		} else {
+			db.metrics.waiting.Set(0)
+		}
+		if f := db.opts.Events.Waiting; f != nil {
+			f(waiting, err)
+		}
+	})}
+}
+
 func (db *DB) openStore() error {
 	torn, err := checkManifest(db.opts.FS, db.path(storeDir))
 	if err != nil {
@@ -141,7 +157,7 @@ func (db *DB) openStore() error {
 		db.background("open store", fmt.Errorf("the list of tables ends in %d bytes that are not whole", torn))
 	}
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
-	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
+	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(db.storeFS(), db.opts.CacheBytes))
 	if err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}

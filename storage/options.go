@@ -73,6 +73,9 @@ type Events struct {
 	Background func(what string, err error)
 	// Full is called when writes begin to be refused for lack of space, and when they end to be.
 	Full func(full bool, free uint64)
+	// Waiting is called when Pebble begins to wait, with the error, since the disk is full to the brim, and
+	// when it goes on.
+	Waiting func(waiting bool, err error)
 	// Retained is called for each part dropped by retention.
 	Retained func(part string)
 }

@@ -31,9 +31,9 @@
 // Pebble would pass over, by a witness beside it that counts the writes: a voter that has forgotten
 // its vote could help to elect a second leader.
 //
-// When the disk fails while the group runs, hashicorp/raft would panic. Instead the goroutine that
-// asked ends (runtime.Goexit), Run takes the rest down and returns the error: the node stays up and
-// goes on serving by what it last knew.
+// When the disk is full to the brim, the log waits for room (see stall.go). When the disk fails while
+// the group runs, hashicorp/raft would panic. Instead the goroutine that asked ends (runtime.Goexit), Run
+// takes the rest down and returns the error: the node stays up and goes on serving by what it last knew.
 //
 // # Servers
 //

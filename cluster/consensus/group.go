@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/storage/patience"
 )
 
 // Group is this node's part in the consensus of its region.
@@ -62,6 +63,8 @@ func Open(o Options) (*Group, error) {
 		places: make(chan struct{}, o.MaxProposals), setting: make(chan struct{}, 1),
 	}
 	g.mu.next = make(chan struct{})
+	g.layer = newLayer(&g.opts, g.dial)
+	g.opts.FS = patience.New(o.FS, g.stall)
 	store, err := openStore(&g.opts, g.failure, g.metrics)
 	if err != nil {
 		return nil, err
@@ -72,7 +75,6 @@ func Open(o Options) (*Group, error) {
 	if err := g.fsm.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open consensus: %w", err), store.close())
 	}
-	g.layer = newLayer(&g.opts, g.dial)
 	observe(o.Registerer, g)
 	return g, nil
 }
