@@ -42,6 +42,7 @@ type DB struct {
 
 	lock  io.Closer
 	store *pebble.DB
+	disk  *patience.FS // that the store is on
 	wal   *wal.WAL
 	head  *head.Head
 	// encoder is of the log's frames.
@@ -135,7 +136,7 @@ func (db *DB) emptyBuildDir() error {
 
 // storeFS is what Pebble gets: on it, a full disk makes it wait.
 func (db *DB) storeFS() vfs.FS {
-	return markerFS{patience.New(db.opts.FS, func(waiting bool, err error) {
+	db.disk = patience.New(db.opts.FS, func(waiting bool, err error) {
 		if waiting {
 			db.metrics.waiting.Set(1)
 		} else {
@@ -144,7 +145,8 @@ func (db *DB) storeFS() vfs.FS {
 		if f := db.opts.Events.Waiting; f != nil {
 			f(waiting, err)
 		}
-	})}
+	})
+	return markerFS{db.disk}
 }
 
 func (db *DB) openStore() error {
@@ -323,6 +325,7 @@ func (db *DB) release() error {
 		errs = append(errs, db.wal.Close())
 	}
 	if db.store != nil {
+		db.disk.GiveUp()
 		errs = append(errs, db.store.Close())
 	}
 	if db.cache != nil {

@@ -25,6 +25,7 @@ type Group struct {
 	store   *store
 	fsm     *fsm
 	layer   *layer
+	disk    *patience.FS // that the store is on
 
 	raft     atomic.Pointer[raft.Raft] // while Run runs
 	caughtUp atomic.Uint64             // the term of which this node, as its leader, has applied all before it
@@ -64,7 +65,8 @@ func Open(o Options) (*Group, error) {
 	}
 	g.mu.next = make(chan struct{})
 	g.layer = newLayer(&g.opts, g.dial)
-	g.opts.FS = patience.New(o.FS, g.stall)
+	g.disk = patience.New(o.FS, g.stall)
+	g.opts.FS = g.disk
 	store, err := openStore(&g.opts, g.failure, g.metrics)
 	if err != nil {
 		return nil, err
@@ -82,6 +84,7 @@ func Open(o Options) (*Group, error) {
 // Close releases what Open took, after Run has returned.
 func (g *Group) Close() error {
 	g.layer.stop()
+	g.disk.GiveUp()
 	return g.store.close()
 }
 
@@ -95,6 +98,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if err == nil {
 		g.announce()
 		g.watch(ctx, r)
+		g.disk.GiveUp() // Raft can't end while its log waits.
 		g.handOver(r)
 	}
 	g.layer.stop()

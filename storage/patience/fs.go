@@ -20,6 +20,7 @@ type FS struct {
 	vfs.FS
 	told    func(waiting bool, err error)
 	waiting atomic.Int64
+	givenUp atomic.Bool
 }
 
 // New returns an FS over another. If told is not nil, it is called when somebody begins to wait while
@@ -34,6 +35,10 @@ func New(fs vfs.FS, told func(waiting bool, err error)) *FS {
 // Waiting is how many wait for room.
 func (fs *FS) Waiting() int { return int(fs.waiting.Load()) }
 
+// GiveUp has nobody wait any more: a lack of space is an error from now on. It is for who closes a store,
+// which has little left to write, and nothing that would be missed.
+func (fs *FS) GiveUp() { fs.givenUp.Store(true) }
+
 // Unwrap returns the FS below.
 func (fs *FS) Unwrap() vfs.FS { return fs.FS }
 
@@ -45,13 +50,13 @@ func full(err error) bool {
 // until calls f until it does not fail for lack of space.
 func (fs *FS) until(f func() error) error {
 	err := f()
-	if !full(err) {
+	if !full(err) || fs.givenUp.Load() {
 		return err
 	}
 	if fs.waiting.Add(1) == 1 {
 		fs.told(true, err)
 	}
-	for pause := firstPause; full(err); pause = min(2*pause, longestPause) {
+	for pause := firstPause; full(err) && !fs.givenUp.Load(); pause = min(2*pause, longestPause) {
 		time.Sleep(pause)
 		err = f()
 	}

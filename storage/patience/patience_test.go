@@ -97,6 +97,25 @@ func TestPartialWrites(t *testing.T) {
 	}
 }
 
+// Who waits when it is given up gets the error.
+func TestGiveUp(t *testing.T) {
+	short := &shortFS{FS: vfs.NewMem(), err: syscall.ENOSPC}
+	short.left.Store(1 << 40)
+	began := make(chan struct{}, 2)
+	fs := New(short, func(bool, error) { began <- struct{}{} })
+	failed := make(chan error)
+	go func() {
+		_, err := fs.Create("f", vfs.WriteCategoryUnspecified)
+		failed <- err
+	}()
+	<-began
+	fs.GiveUp()
+	require.ErrorIs(t, <-failed, syscall.ENOSPC)
+	_, err := fs.Create("g", vfs.WriteCategoryUnspecified)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Zero(t, fs.Waiting())
+}
+
 // Any other error is passed on at once.
 func TestOtherErrors(t *testing.T) {
 	short := &shortFS{FS: vfs.NewMem(), err: syscall.EIO}
