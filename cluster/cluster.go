@@ -62,21 +62,30 @@ func New(opts Options) (*Cluster, error) {
 	c := &Cluster{opts: opts, register: newRegister(), catchUps: newCatchUps(opts.Registerer)}
 	opts.Registerer.MustRegister(newCollector(c))
 	c.mu.changed = make(chan struct{})
-	var err error
-	if c.rpc, err = rpc.New(rpc.Options{
+	calls := rpc.Options{
 		Identity: rpc.Identity{
 			Cluster: opts.Name, Name: opts.Node.Name, Region: opts.Region, Software: opts.Software, Node: opts.Node.ID,
 		},
 		Listen: opts.RPCAddress, Network: opts.Network, Logger: opts.Logger, Registerer: opts.Registerer,
-	}); err != nil {
+	}
+	var keys [][]byte
+	if opts.Trust != nil {
+		keys = opts.Trust.GossipKeys()
+		if opts.Trust.TLS() {
+			calls.ServerTLS, calls.ClientTLS = opts.Trust.ServerTLS, opts.Trust.ClientTLS
+		}
+	}
+	var err error
+	if c.rpc, err = rpc.New(calls); err != nil {
 		return nil, err
 	}
 	_, port, _ := splitAddress(opts.RPCAddress) // Validate has split it before.
 	if c.pool, err = gossip.New(gossip.Options{
 		Cluster: opts.Name, Node: opts.Node.ID, Name: opts.Node.Name, Zone: opts.Node.Zone, Region: opts.Region,
-		Software: opts.Software, Weight: opts.Node.Weight, Protocol: protocol,
+		Software: opts.Software, Weight: opts.Node.Weight,
+		Protocol: rpc.Spoken.Highest, LowestProtocol: rpc.Spoken.Lowest,
 		RPCAddr: net.JoinHostPort(opts.AdvertiseHost, strconv.Itoa(port)),
-		Listen:  opts.GossipAddress, Advertise: opts.AdvertiseHost, Join: opts.Join,
+		Listen:  opts.GossipAddress, Advertise: opts.AdvertiseHost, Join: opts.Join, Keys: keys,
 		Network: opts.Network, Logger: opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
@@ -122,11 +131,21 @@ func (c *Cluster) Propose(ctx context.Context, state string, command []byte) (re
 	return c.group.Propose(ctx, state, command)
 }
 
-// protocol is the version of what nodes say to each other, told in gossip.
-const protocol = 1
+// spoken are the versions of the protocol that a member speaks.
+func spoken(m *gossip.Member) rpc.Versions {
+	return rpc.Versions{Lowest: m.LowestProtocol, Highest: m.Protocol}
+}
 
 // RPC is the way to other nodes, and where methods are registered that others may call.
 func (c *Cluster) RPC() *rpc.Transport { return c.rpc }
+
+// ReloadKeys puts the keys of gossip in force that Options.Trust has now. Certificates need no call.
+func (c *Cluster) ReloadKeys() error {
+	if c.opts.Trust == nil {
+		return nil
+	}
+	return c.pool.SetKeys(c.opts.Trust.GossipKeys())
+}
 
 // Gossip is where nodes say things of themselves.
 func (c *Cluster) Gossip() *gossip.Pool { return c.pool }
@@ -386,6 +405,7 @@ func (c *Cluster) Status() Status {
 		nodes[m.ID] = &NodeStatus{
 			Name: m.Name, Zone: m.Zone, Address: m.RPCAddr, Software: m.Software, Weight: m.Weight,
 			Health: m.State.String(), Since: m.Since, State: "outside",
+			Protocol: m.Protocol, LowestProtocol: m.LowestProtocol, Incompatible: rpc.Spoken.Common(spoken(&m)) == 0,
 		}
 	}
 	if a.placement != nil {

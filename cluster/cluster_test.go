@@ -1,11 +1,14 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/simnet"
 	"github.com/barograph-db/barograph/storage/series"
@@ -275,6 +279,52 @@ func TestRegionsDoNotMix(t *testing.T) {
 		require.NotEqual(t, f.nodes[1].Status().RegionID, f.nodes[2].Status().RegionID)
 	})
 }
+
+// A node that speaks no common version of the protocol is shown and not taken in, and the log says so.
+func TestIncompatibleNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		var said bytes.Buffer
+		var lock sync.Mutex
+		f.edit = func(o *cluster.Options) {
+			o.Logger = slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) {
+				lock.Lock()
+				defer lock.Unlock()
+				return said.Write(b)
+			}), nil))
+		}
+		n := f.start(1)
+		f.eventually(10*time.Second, "the region is founded", func() bool { return f.agreed(1) })
+		host := f.net.Host("host2")
+		pool, err := gossip.New(gossip.Options{
+			Cluster: "test", Node: nodeID(2), Name: "later", Software: "9.0.0", Protocol: 9, LowestProtocol: 8, RPCAddr: ":11014",
+			Listen: host.IP().String() + ":11015", Network: host, Logger: slog.New(slog.DiscardHandler),
+			Join: []string{f.net.Host("host1").IP().String() + ":11015"},
+		})
+		require.NoError(t, err)
+		require.NoError(t, pool.Publish("region", make([]byte, 17))) // Of no region yet.
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- pool.Run(ctx) }()
+		f.eventually(20*time.Second, "it is seen", func() bool { return len(n.Status().Nodes) == 2 })
+		time.Sleep(30 * time.Second)
+		for _, s := range n.Status().Nodes {
+			require.Equal(t, s.Name == "later", s.Incompatible)
+			require.Equal(t, s.Name == "later", s.State == "outside")
+		}
+		require.Len(t, n.Placement().Nodes, 1)
+		stop()
+		require.NoError(t, <-ended)
+		lock.Lock()
+		defer lock.Unlock()
+		require.Equal(t, 1, strings.Count(said.String(), "speak no common version of the protocol"), said.String())
+		require.Contains(t, said.String(), `speaks="versions 8 to 9, software 9.0.0" own="version 1"`)
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 func TestOperatorsChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

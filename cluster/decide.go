@@ -17,13 +17,15 @@ type member struct {
 	since time.Time
 	// told says that it has told of its region: a node that is only just heard of may belong to one.
 	told bool
+	// foreign is what it speaks, if that is no version of the protocol that this node speaks.
+	foreign string
 	// region that it says it belongs to; zero if none.
 	region placement.NodeID
 }
 
 // mayBeOf reports whether the node belongs to the region, or to none and can be taken in.
 func (m *member) mayBeOf(region placement.NodeID) bool {
-	return m.told && (m.region == region || m.region == placement.NodeID{})
+	return m.told && m.foreign == "" && (m.region == region || m.region == placement.NodeID{})
 }
 
 // found reports whether the node is the one to found a region now, and with whom. Nobody founds
@@ -34,7 +36,7 @@ func found(self placement.NodeID, members []member, expect int) ([]placement.Nod
 		if m.region != (placement.NodeID{}) {
 			return nil, false // There is one: its leader takes the others in.
 		}
-		if m.alive {
+		if m.alive && m.foreign == "" {
 			if !m.told {
 				return nil, false
 			}

@@ -22,6 +22,12 @@ func node(i int) placement.Node {
 
 func alive(i int) member { return member{Node: node(i), alive: true, told: true, since: epochOne} }
 
+func foreign(i int) member {
+	m := alive(i)
+	m.foreign = "version 9"
+	return m
+}
+
 func dead(i int, since time.Time) member { return member{Node: node(i), told: true, since: since} }
 
 // silent is a node that has not said which region it is of.
@@ -43,6 +49,7 @@ func TestFound(t *testing.T) {
 		{"alone", 1, []member{alive(1)}, 1, 1},
 		{"waits to be taken in", 1, []member{alive(1), alive(2)}, 0, 0},
 		{"too few", 1, []member{alive(1), alive(2)}, 3, 0},
+		{"who speaks otherwise doesn't count", 1, []member{alive(1), alive(2), foreign(3)}, 3, 0},
 		{"the dead don't count", 1, []member{alive(1), alive(2), dead(3, epochOne)}, 3, 0},
 		{"the first of enough", 1, []member{alive(1), alive(2), alive(3)}, 3, 3},
 		{"not the second", 2, []member{alive(1), alive(2), alive(3)}, 3, 0},

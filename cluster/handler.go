@@ -24,6 +24,7 @@ var (
 	ErrAmbiguous   = errors.New("several nodes have that name: give the ID")
 	ErrAlive       = errors.New("the node is alive: drain it and stop it first")
 	ErrNoRegion    = errors.New("the region is not founded yet, or this node is not taken in")
+	errNoAdmin     = errors.New("this node may not change the cluster: start it with --web.enable-admin-api, or ask one that was")
 )
 
 // Route is one URL, as a pattern of http.ServeMux.
@@ -36,12 +37,15 @@ type Route struct {
 const changeTimeout = 15 * time.Second
 
 // Routes are the URLs under /api/v1/cluster. Answers have the envelope of Prometheus' API. What
-// changes something is refused to pages of other sites.
-func (c *Cluster) Routes() []Route { return routes(c) }
+// changes something is refused to pages of other sites, and to all unless admin is set.
+func (c *Cluster) Routes(admin bool) []Route { return routes(c, admin) }
 
-func routes(m manager) []Route {
+func routes(m manager, admin bool) []Route {
 	sites := http.NewCrossOriginProtection()
 	change := func(do func(context.Context, *http.Request) error) http.Handler {
+		if !admin {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerError(w, errNoAdmin) })
+		}
 		return sites.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), changeTimeout)
 			defer cancel()
@@ -82,6 +86,8 @@ func answer(w http.ResponseWriter, status int, e envelope) {
 func answerError(w http.ResponseWriter, err error) {
 	status, kind := http.StatusServiceUnavailable, "unavailable"
 	switch {
+	case errors.Is(err, errNoAdmin):
+		status = http.StatusForbidden // The kind is that of the admin API.
 	case errors.Is(err, ErrUnknownNode):
 		status, kind = http.StatusNotFound, "not_found"
 	case errors.Is(err, ErrAmbiguous), errors.Is(err, ErrAlive), errors.Is(err, placement.ErrLastReplica):

@@ -38,7 +38,7 @@ func (m *fakeManager) Remove(_ context.Context, node string, force bool) error {
 func TestHandlers(t *testing.T) {
 	m := &fakeManager{}
 	mux := http.NewServeMux()
-	for _, r := range routes(m) {
+	for _, r := range routes(m, true) {
 		mux.Handle(r.Pattern, r.Handler)
 	}
 	ask := func(method, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
@@ -83,6 +83,25 @@ func TestHandlers(t *testing.T) {
 		require.Equal(t, tc.status, w.Code, tc.err)
 		require.Contains(t, w.Body.String(), tc.err.Error())
 	}
+}
+
+// Without the right to, nothing is changed, and looking is allowed.
+func TestHandlersWithoutAdmin(t *testing.T) {
+	m := &fakeManager{}
+	mux := http.NewServeMux()
+	for _, r := range routes(m, false) {
+		mux.Handle(r.Pattern, r.Handler)
+	}
+	for path, status := range map[string]int{"POST drain": 403, "POST remove": 403, "GET status": 200} {
+		method, action, _ := strings.Cut(path, " ")
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(method, "/api/v1/cluster/"+action+"?node=a", nil))
+		require.Equal(t, status, w.Code, path)
+		if status == http.StatusForbidden {
+			require.Contains(t, w.Body.String(), `"errorType":"unavailable","error":"this node may not change the cluster: start it with --web.enable-admin-api`)
+		}
+	}
+	require.Empty(t, m.last)
 }
 
 func TestFindNode(t *testing.T) {

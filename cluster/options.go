@@ -14,6 +14,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/consensus"
 	"github.com/barograph-db/barograph/cluster/gossip"
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/trust"
 )
 
 // Options of a Cluster. Name, Node.ID, Node.Name and Dir have no default.
@@ -38,6 +39,10 @@ type Options struct {
 	// AdvertiseHost is how others reach this node; default the address listened on, or the host's
 	// own if that is none in particular.
 	AdvertiseHost string
+
+	// Trust is what nodes know each other by; nil is plain. Its keys of gossip are those of the start: see
+	// ReloadKeys.
+	Trust *trust.Store
 
 	// Shards of the region that is founded, a power of two; default 256.
 	Shards int

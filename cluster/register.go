@@ -28,7 +28,7 @@ func decodeAgreed(data []byte) (a agreed, err error) {
 		return a, errors.New("decode placement of a region: too short")
 	}
 	if data[0] != registerVersion {
-		return a, fmt.Errorf("decode placement of a region: version %d is unknown", data[0])
+		return a, fmt.Errorf("decode placement of a region: %w %d, not %d", placement.ErrVersion, data[0], registerVersion)
 	}
 	copy(a.region[:], data[1:registerHeader])
 	a.placement, err = placement.Decode(data[registerHeader:])
@@ -63,6 +63,14 @@ func newRegister() *register {
 }
 
 func (r *register) get() agreed { return *r.current.Load() }
+
+// Reads implements consensus.State.
+func (r *register) Reads(command []byte) error {
+	if _, err := decodeAgreed(command); errors.Is(err, placement.ErrVersion) {
+		return err
+	}
+	return nil
+}
 
 // Apply takes the next placement, if it follows the one in force.
 func (r *register) Apply(command []byte) []byte {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,6 +61,20 @@ func TestRegisterRestores(t *testing.T) {
 	require.Equal(t, agreed{regionA, first}, other.get(), "half a snapshot changes nothing")
 	require.NoError(t, other.Restore(empty))
 	require.Equal(t, agreed{}, other.get())
+}
+
+// What newer software has written is told apart from what makes no sense.
+func TestRegisterReads(t *testing.T) {
+	first, _ := twoSteps(t)
+	r := newRegister()
+	command := agreed{regionA, first}.encode()
+	require.NoError(t, r.Reads(command))
+	require.NoError(t, r.Reads(command[:5]), "it is answered that it is bad, on all nodes alike")
+	for _, at := range []int{0, registerHeader} {
+		newer := slices.Clone(command)
+		newer[at]++
+		require.ErrorContains(t, r.Reads(newer), "unknown version 2, not 1")
+	}
 }
 
 func TestIdentityIsKept(t *testing.T) {

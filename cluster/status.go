@@ -43,6 +43,11 @@ type NodeStatus struct {
 	State    string    `json:"state"`  // in the placement: active, draining, lost; outside
 	Voter    bool      `json:"voter"`
 	Weight   uint32    `json:"weight"`
+	// Protocol is the highest version of the protocol between nodes that it speaks, LowestProtocol the
+	// lowest. Incompatible: the node that says so speaks none of them.
+	Protocol       uint8 `json:"protocol"`
+	LowestProtocol uint8 `json:"lowestProtocol"`
+	Incompatible   bool  `json:"incompatible,omitempty"`
 	// Replicas are those it holds; of them, Filling are not whole.
 	Replicas int `json:"replicas"`
 	Filling  int `json:"filling"`

@@ -14,7 +14,7 @@ import (
 // steward is what look remembers from one time to the next.
 type steward struct {
 	published []byte                    // the region's fact
-	strangers map[placement.NodeID]bool // nodes of other regions that were told of
+	strangers map[placement.NodeID]bool // nodes that are not taken in and were told of
 	sound     time.Time                 // since when nobody lacks anything; zero: somebody may
 }
 
@@ -45,11 +45,11 @@ func (c *Cluster) act(ctx context.Context, list []gossip.Member) {
 	now := c.register.get()
 	members := c.seen(list, now.placement)
 	c.tell()
+	c.warnOfStrangers(now.region, members)
 	if now.placement == nil {
 		c.found(ctx, members)
 		return
 	}
-	c.warnOfStrangers(now.region, members)
 	if !c.group.Leading() {
 		return
 	}
@@ -102,6 +102,9 @@ func (c *Cluster) seen(list []gossip.Member, p *placement.Placement) []member {
 		members[i] = member{
 			Node: placement.Node{ID: m.ID, Name: m.Name, Zone: m.Zone, Weight: m.Weight},
 			addr: m.RPCAddr, alive: m.State == gossip.Alive, since: m.Since,
+		}
+		if v := spoken(&m); rpc.Spoken.Common(v) == 0 {
+			members[i].foreign = v.String() + ", software " + m.Software
 		}
 		members[i].region, members[i].told = regions[m.ID]
 	}
@@ -202,17 +205,26 @@ func (c *Cluster) saysRegion(context.Context, rpc.Identity, []byte) ([]byte, err
 	return region[:], nil
 }
 
-// warnOfStrangers tells once of each node that belongs to another region of the same name.
+// warnOfStrangers tells once of each node that is not taken in: one of another region of the same name, or
+// one that can't be spoken to.
 func (c *Cluster) warnOfStrangers(region placement.NodeID, members []member) {
-	for _, m := range members {
-		if m.region == region || m.region == (placement.NodeID{}) || c.steward.strangers[m.ID] {
-			continue
-		}
+	known := func(id placement.NodeID) bool {
 		if c.steward.strangers == nil {
 			c.steward.strangers = map[placement.NodeID]bool{}
 		}
-		c.steward.strangers[m.ID] = true
-		c.opts.Logger.Error("A node of this cluster's name belongs to another region, which was founded apart: it is not taken in. "+
-			"To have it join, empty its data directory", "node", m.Name, "id", m.ID, "region", m.region, "own", region)
+		before := c.steward.strangers[id]
+		c.steward.strangers[id] = true
+		return before
+	}
+	for _, m := range members {
+		switch {
+		case m.foreign != "" && m.alive && !known(m.ID):
+			c.opts.Logger.Error("A node and this one speak no common version of the protocol. "+
+				"Upgrade the older one first to a release that speaks both", "node", m.Name, "id", m.ID,
+				"speaks", m.foreign, "own", rpc.Spoken.String())
+		case region != placement.NodeID{} && m.region != region && m.region != placement.NodeID{} && !known(m.ID):
+			c.opts.Logger.Error("A node of this cluster's name belongs to another region, which was founded apart: it is not taken in. "+
+				"To have it join, empty its data directory", "node", m.Name, "id", m.ID, "region", m.region, "own", region)
+		}
 	}
 }

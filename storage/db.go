@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/barograph-db/barograph/storage/block"
@@ -19,6 +20,7 @@ import (
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/head"
 	"github.com/barograph-db/barograph/storage/keys"
+	"github.com/barograph-db/barograph/storage/patience"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -42,6 +44,7 @@ type DB struct {
 
 	lock  io.Closer
 	store *pebble.DB
+	disk  *patience.FS // that the store is on
 	wal   *wal.WAL
 	head  *head.Head
 	// changes are those of what a selection gives.
@@ -142,6 +145,21 @@ func (db *DB) emptyBuildDir() error {
 	return nil
 }
 
+// storeFS is what Pebble gets: on it, a full disk makes it wait.
+func (db *DB) storeFS() vfs.FS {
+	db.disk = patience.New(db.opts.FS, func(waiting bool, err error) {
+		if waiting {
+			db.metrics.waiting.Set(1)
+		} else {
+			db.metrics.waiting.Set(0)
+		}
+		if f := db.opts.Events.Waiting; f != nil {
+			f(waiting, err)
+		}
+	})
+	return markerFS{db.disk}
+}
+
 func (db *DB) openStore() error {
 	torn, err := checkManifest(db.opts.FS, db.path(storeDir))
 	if err != nil {
@@ -152,7 +170,7 @@ func (db *DB) openStore() error {
 		db.background("open store", fmt.Errorf("the list of tables ends in %d bytes that are not whole", torn))
 	}
 	db.cache = block.NewCache(db.opts.CacheBytes, db.opts.Registerer)
-	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(markerFS{db.opts.FS}, db.opts.CacheBytes))
+	store, err := pebble.Open(db.path(storeDir), block.PebbleOptions(db.storeFS(), db.opts.CacheBytes))
 	if err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
@@ -325,6 +343,7 @@ func (db *DB) release() error {
 		errs = append(errs, db.wal.Close())
 	}
 	if db.store != nil {
+		db.disk.GiveUp()
 		errs = append(errs, db.store.Close())
 	}
 	if db.cache != nil {

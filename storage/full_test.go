@@ -204,6 +204,67 @@ func requireHas(t *testing.T, db *DB, n int, want written) {
 	}
 }
 
+// shortage has no room for three operations of Pebble from the nth on.
+type shortage struct {
+	first int64
+	ops   atomic.Int64
+	hits  atomic.Int64
+}
+
+func (s *shortage) String() string { return fmt.Sprintf("shortage from %d", s.first) }
+
+func (s *shortage) MaybeError(op errorfs.Op) error {
+	if !strings.Contains(op.Path, storeDir) || op.Kind != errorfs.OpCreate && op.Kind != errorfs.OpFileWrite {
+		return nil
+	}
+	if n := s.ops.Add(1); n < s.first || n >= s.first+3 {
+		return nil
+	}
+	s.hits.Add(1)
+	return syscall.ENOSPC
+}
+
+// At each write of Pebble, its list of tables and its log among them, the disk is full to the brim for a
+// moment: nothing fails, and nothing is lost.
+func TestStoreWaitsForRoom(t *testing.T) {
+	ctx := t.Context()
+	for n := int64(1); ; n++ {
+		s := &shortage{first: n}
+		mem := vfs.NewCrashableMem()
+		var began, ended atomic.Int64
+		opts := Options{FS: errorfs.Wrap(mem, s), Retention: century, Events: Events{Waiting: func(waiting bool, err error) {
+			if waiting {
+				began.Add(1)
+				require.ErrorIs(t, err, syscall.ENOSPC)
+			} else {
+				ended.Add(1)
+			}
+		}}}
+		db := run(t, opts.FS, opts)
+		refs := define(t, db.DB, 3)
+		want := written{}
+		for i := range int64(4) {
+			put(t, db.DB, row(refs, longAgo+i*testSlot, float64(i)))
+			want[longAgo+i*testSlot] = math.Float64bits(float64(i))
+			require.NoError(t, db.Flush(ctx))
+		}
+		require.NoError(t, db.Delete(ctx, longAgo, longAgo, equal("i", "0")))
+		s.ops.Store(math.MaxInt64 / 2) // What is being closed does not wait.
+		db.stop()
+		require.Equal(t, began.Load(), ended.Load())
+		again := run(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{Retention: century})
+		require.Len(t, readAll(t, again.DB), 3)
+		delete(want, longAgo)
+		requireHas(t, again.DB, 3, want)
+		again.stop()
+		if s.hits.Load() == 0 {
+			require.Greater(t, n, int64(20))
+			return
+		}
+		require.Positive(t, began.Load())
+	}
+}
+
 // After a failed sync of the log no write is taken any more, and what was acknowledged is there
 // after a restart.
 func TestFailedSync(t *testing.T) {

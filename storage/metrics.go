@@ -15,6 +15,7 @@ type metrics struct {
 	imported    prometheus.Counter
 	full        prometheus.Gauge
 	free        prometheus.Gauge
+	waiting     prometheus.Gauge
 	flushes     prometheus.Histogram
 	seals       prometheus.Counter
 	sealTime    prometheus.Histogram
@@ -59,6 +60,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		free: f.NewGauge(prometheus.GaugeOpts{
 			Name: "barograph_storage_free_bytes",
 			Help: "Free space of the disk with the data directory.",
+		}),
+		waiting: f.NewGauge(prometheus.GaugeOpts{
+			Name: "barograph_storage_waiting",
+			Help: "1 while Pebble waits since the disk is full to the brim.",
 		}),
 		flushes: f.NewHistogram(prometheus.HistogramOpts{
 			Name:    "barograph_storage_flush_seconds",

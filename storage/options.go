@@ -75,6 +75,9 @@ type Events struct {
 	Full func(full bool, free uint64)
 	// Dropped is called for each part of which dropped shards gave space back.
 	Dropped func(DropInfo)
+	// Waiting is called when Pebble begins to wait, with the error, since the disk is full to the brim, and
+	// when it goes on.
+	Waiting func(waiting bool, err error)
 	// Retained is called for each part dropped by retention.
 	Retained func(part string)
 	// Damaged is called each time that a part can't be read as it was written.

@@ -35,7 +35,8 @@ func (db *DB) setFull(full bool, free uint64) {
 }
 
 // storeMargin is the free space below which nothing is written to Pebble, which can't go on after
-// a write to its manifest or log has failed. Tables that were not ingested cost nothing.
+// a write to its manifest or log has failed, and waits for room instead (package patience), with
+// DB.maintenance held. Tables that were not ingested cost nothing.
 const storeMargin = 8 << 20
 
 // storeRoom refuses to write to Pebble on a disk that is full to the brim. Dropping parts, which

@@ -20,7 +20,8 @@
 // The names of the states are part of the protocol: a name that this node does not know is refused
 // when it is proposed, and when it is in a log or snapshot of others (written by newer software) the
 // node stops taking part, with ErrUnknownState. To pass over it would let the node hand out snapshots
-// from which it is missing. New names are therefore proposed only once all nodes know them.
+// from which it is missing. New names are therefore proposed only once all nodes know them, and so are
+// new ways of writing a command: State.Reads finds those that are not known, which end it likewise.
 //
 // # On disk
 //
@@ -30,9 +31,9 @@
 // Pebble would pass over, by a witness beside it that counts the writes: a voter that has forgotten
 // its vote could help to elect a second leader.
 //
-// When the disk fails while the group runs, hashicorp/raft would panic. Instead the goroutine that
-// asked ends (runtime.Goexit), Run takes the rest down and returns the error: the node stays up and
-// goes on serving by what it last knew.
+// When the disk is full to the brim, the log waits for room (see stall.go). When the disk fails while
+// the group runs, hashicorp/raft would panic. Instead the goroutine that asked ends (runtime.Goexit), Run
+// takes the rest down and returns the error: the node stays up and goes on serving by what it last knew.
 //
 // # Servers
 //

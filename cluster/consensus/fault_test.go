@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +120,55 @@ func TestDiskFails(t *testing.T) {
 				require.Equal(t, []string{"before"}, x.state.all()[:1])
 			})
 		}
+	}
+}
+
+// The disk of the leader, or of a follower, is full to the brim. Another leads and the others go on; when
+// there is room again the node is one of them, and has lost nothing.
+func TestDiskIsFull(t *testing.T) {
+	for _, victim := range []string{"leader", "follower"} {
+		t.Run(victim, func(t *testing.T) {
+			r := newRegion(t)
+			var full [4]atomic.Bool
+			r.tune = func(o *Options) {
+				n := o.ID[0]
+				o.FS = errorfs.Wrap(o.FS, errorfs.InjectorFunc(func(at errorfs.Op) error {
+					switch at.Kind {
+					case errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate:
+						if full[n].Load() {
+							return syscall.ENOSPC
+						}
+					}
+					return nil
+				}))
+			}
+			leader := r.found(3)
+			defer r.stopAll()
+			r.nodes[1].propose("before")
+			r.agree([]string{"before"}, 1, 2, 3)
+			n := leader.n
+			if victim == "follower" {
+				n = 1 + n%3
+			}
+			full[n].Store(true)
+			defer full[n].Store(false)
+			healthy := r.nodes[1+n%3]
+			until(t, "a proposal", func() bool {
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				defer cancel()
+				_, err := healthy.Propose(ctx, "list", []byte("after"))
+				return err == nil
+			})
+			require.Equal(t, []string{"before"}, r.nodes[n].state.all())
+			full[n].Store(false)
+			until(t, "the node has it too", func() bool { return slices.Contains(r.nodes[n].state.all(), "after") })
+			l := r.leader()
+			l.propose("last")
+			until(t, "all agree", func() bool {
+				a, b, c := r.nodes[1].state.all(), r.nodes[2].state.all(), r.nodes[3].state.all()
+				return slices.Equal(a, b) && slices.Equal(b, c) && slices.Contains(a, "last")
+			})
+		})
 	}
 }
 

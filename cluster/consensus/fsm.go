@@ -96,6 +96,9 @@ func (f *fsm) perform(l *raft.Log) (result, error) {
 	if !ok {
 		return nil, fmt.Errorf("apply entry %d: %w %q: is another node's software newer?", l.Index, ErrUnknownState, name)
 	}
+	if err := state.Reads(command); err != nil {
+		return nil, fmt.Errorf("apply entry %d to %q: %w: is another node's software newer?", l.Index, name, err)
+	}
 	return state.Apply(command), nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/storage/patience"
 )
 
 // Group is this node's part in the consensus of its region.
@@ -24,6 +25,7 @@ type Group struct {
 	store   *store
 	fsm     *fsm
 	layer   *layer
+	disk    *patience.FS // that the store is on
 
 	raft     atomic.Pointer[raft.Raft] // while Run runs
 	caughtUp atomic.Uint64             // the term of which this node, as its leader, has applied all before it
@@ -62,6 +64,9 @@ func Open(o Options) (*Group, error) {
 		places: make(chan struct{}, o.MaxProposals), setting: make(chan struct{}, 1),
 	}
 	g.mu.next = make(chan struct{})
+	g.layer = newLayer(&g.opts, g.dial)
+	g.disk = patience.New(o.FS, g.stall)
+	g.opts.FS = g.disk
 	store, err := openStore(&g.opts, g.failure, g.metrics)
 	if err != nil {
 		return nil, err
@@ -72,7 +77,6 @@ func Open(o Options) (*Group, error) {
 	if err := g.fsm.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open consensus: %w", err), store.close())
 	}
-	g.layer = newLayer(&g.opts, g.dial)
 	observe(o.Registerer, g)
 	return g, nil
 }
@@ -80,6 +84,7 @@ func Open(o Options) (*Group, error) {
 // Close releases what Open took, after Run has returned.
 func (g *Group) Close() error {
 	g.layer.stop()
+	g.disk.GiveUp()
 	return g.store.close()
 }
 
@@ -93,6 +98,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if err == nil {
 		g.announce()
 		g.watch(ctx, r)
+		g.disk.GiveUp() // Raft can't end while its log waits.
 		g.handOver(r)
 	}
 	g.layer.stop()

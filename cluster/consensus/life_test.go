@@ -219,6 +219,30 @@ func TestBootstrapRefuses(t *testing.T) {
 	})
 }
 
+// A node that can't read a command stops taking part rather than to do something else than the others.
+func TestNewerCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t)
+		r.tune = func(o *Options) { o.States["list"].(*list).newer = o.ID != id(3) }
+		r.found(3)
+		if r.leader().n == 3 {
+			r.nodes[3].kill()
+			r.leader(1, 2)
+			r.start(3)
+			until(t, "node 3 to follow", func() bool { l, ok := r.nodes[3].Leader(); return ok && l.ID != id(3) })
+		}
+		r.nodes[1].propose("newer than you know")
+		err := <-r.nodes[3].done
+		require.ErrorIs(t, err, errNewer)
+		require.ErrorContains(t, err, `to "list": written by newer software: is another node's software newer?`)
+		require.Empty(t, r.nodes[3].state.all())
+		require.NoError(t, r.nodes[3].Close())
+		delete(r.nodes, 3)
+		r.nodes[2].propose("goes on")
+		r.stopAll()
+	})
+}
+
 // A node whose software does not know a state stops taking part, and says why.
 func TestUnknownState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

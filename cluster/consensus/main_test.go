@@ -32,6 +32,16 @@ type list struct {
 	mu      sync.Mutex
 	entries []string
 	refuse  error // of Restore
+	newer   bool  // reads what newer software writes
+}
+
+var errNewer = errors.New("written by newer software")
+
+func (l *list) Reads(command []byte) error {
+	if bytes.HasPrefix(command, []byte("newer")) && !l.newer {
+		return errNewer
+	}
+	return nil
 }
 
 func (l *list) Apply(command []byte) []byte {

@@ -11,6 +11,7 @@ type metrics struct {
 	snapshots     prometheus.Counter
 	snapshotBytes prometheus.Gauge
 	changes       prometheus.Counter
+	waiting       prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -27,6 +28,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		snapshotBytes: f.NewGauge(prometheus.GaugeOpts{
 			Name: "barograph_consensus_snapshot_bytes",
 			Help: "Size of the last snapshot.",
+		}),
+		waiting: f.NewGauge(prometheus.GaugeOpts{
+			Name: "barograph_consensus_waiting",
+			Help: "1 while the log of consensus waits since the disk is full to the brim.",
 		}),
 		changes: f.NewCounter(prometheus.CounterOpts{
 			Name: "barograph_consensus_server_changes_total",

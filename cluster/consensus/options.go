@@ -18,6 +18,9 @@ import (
 // State is one of the things that are replicated. Apply and Restore must come to the same on every
 // node: no clock, no randomness, nothing that the node alone knows.
 type State interface {
+	// Reads returns an error for a command that newer software has written in a way which is not known
+	// here: nodes that know it do something else than what could be done here.
+	Reads(command []byte) error
 	// Apply performs a command. The result goes to the proposer; a command that makes no sense is
 	// said so there. Apply may keep neither.
 	Apply(command []byte) (result []byte)

@@ -26,6 +26,8 @@ type layer struct {
 	mu     struct {
 		sync.Mutex
 		stopped bool
+		stalled bool // the log waits for room
+		silent  bool // and has done so for long
 		conns   map[*conn]struct{}
 	}
 }
@@ -58,12 +60,18 @@ func (l *layer) Addr() net.Addr { return idAddr(l.self) }
 
 // Accept implements net.Listener.
 func (l *layer) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c, err := l.track(c, true); !errors.Is(err, errSilent) {
+			return c, err
+		}
 	}
-	return l.track(c, true)
 }
+
+var errSilent = errors.New("the disk of this node is full")
 
 // Dial implements raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
@@ -82,6 +90,9 @@ func (l *layer) track(c net.Conn, served bool) (net.Conn, error) {
 	if l.mu.stopped {
 		return nil, errors.Join(net.ErrClosed, c.Close())
 	}
+	if l.mu.silent {
+		return nil, errors.Join(errSilent, c.Close())
+	}
 	tracked := &conn{Conn: c, layer: l, served: served}
 	l.mu.conns[tracked] = struct{}{}
 	if served {
@@ -97,6 +108,10 @@ func (l *layer) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.stopped = true
+	l.breakLocked()
+}
+
+func (l *layer) breakLocked() {
 	for c := range l.mu.conns {
 		_ = c.Conn.Close()
 	}

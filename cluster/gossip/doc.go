@@ -80,7 +80,7 @@
 //
 // memberlist's messages are its own. What is ours, also in docs/formats/gossip.md:
 //
-//	metadata = | version u8 = 1 | protocol u8 | uvarint weight | uvarint started, Unix ms |
+//	metadata = | version u8 = 1 | protocol u8 | lowest u8 | uvarint weight | uvarint started, Unix ms |
 //	           | rpc address | name | zone | region | software | what later versions add |
 //	facts    = | version u8 = 1 | fact... |
 //	fact     = | node 16 bytes | uvarint version | text key | uvarint length | value |

@@ -35,7 +35,7 @@ func golden(t *testing.T, name string, got []byte) {
 func node(i byte) placement.NodeID { return placement.NodeID{0xba, 15: i} }
 
 var fullMetadata = metadata{
-	protocol: 3, weight: 70000, started: 1_767_225_600_000,
+	protocol: 3, lowest: 2, weight: 70000, started: 1_767_225_600_000,
 	rpcAddr: "10.0.0.1:11014", name: "node-1", zone: "a", region: "north", software: "0.4.0",
 }
 

@@ -167,7 +167,12 @@ func (p *Pool) join(ctx context.Context, list *memberlist.Memberlist, targets []
 			}
 			if _, err := list.Join([]string{addr.String()}); err != nil {
 				p.metrics.joins[0].Inc()
-				p.log.Debug("join", "address", addr, "err", err)
+				if words, ok := mismatch(err.Error()); ok {
+					p.metrics.keyMismatches.Inc()
+					p.log.Warn("cannot gossip with an address to join", "address", addr, "reason", words)
+				} else {
+					p.log.Debug("join", "address", addr, "err", err)
+				}
 				return nil
 			}
 			p.metrics.joins[1].Inc()

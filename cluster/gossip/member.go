@@ -41,7 +41,7 @@ type Member struct {
 	Name, Zone, Region, Software string
 	RPCAddr, GossipAddr          string // HOST:PORT
 	Weight                       uint32
-	Protocol                     uint8
+	Protocol, LowestProtocol     uint8
 	State                        State
 	Since                        time.Time // When this node learned of its state.
 	Started                      time.Time // When its process began, by its own clock.
@@ -67,7 +67,7 @@ func parseMember(n *memberlist.Node) (Member, error) {
 	return Member{
 		ID: id, Name: meta.name, Zone: meta.zone, Region: meta.region, Software: meta.software,
 		RPCAddr: meta.rpcAddr, GossipAddr: addrOf(n).String(),
-		Weight: meta.weight, Protocol: meta.protocol, Started: time.UnixMilli(int64(meta.started)),
+		Weight: meta.weight, Protocol: meta.protocol, LowestProtocol: meta.lowest, Started: time.UnixMilli(int64(meta.started)),
 	}, nil
 }
 

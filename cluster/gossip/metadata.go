@@ -13,7 +13,8 @@ const metadataVersion = 1
 
 // metadata are what a node says of itself with its address. See doc.go for the bytes.
 type metadata struct {
-	protocol uint8
+	protocol uint8 // highest version that is spoken
+	lowest   uint8
 	weight   uint32
 	started  uint64 // When the process joined first, Unix ms: which of two came second.
 
@@ -26,7 +27,7 @@ func (m *metadata) texts() []*string {
 
 // encode returns the metadata's bytes, or an error if they are too many.
 func (m *metadata) encode() ([]byte, error) {
-	b := []byte{metadataVersion, m.protocol}
+	b := []byte{metadataVersion, m.protocol, m.lowest}
 	b = binary.AppendUvarint(b, uint64(m.weight))
 	b = binary.AppendUvarint(b, m.started)
 	for _, s := range m.texts() {
@@ -44,14 +45,14 @@ var errMalformed = errors.New("malformed")
 
 // decodeMetadata reads what encode writes. What follows is of later versions, which only add.
 func decodeMetadata(b []byte) (m metadata, err error) {
-	if len(b) < 2 || len(b) > memberlist.MetaMaxSize {
+	if len(b) < 3 || len(b) > memberlist.MetaMaxSize {
 		return metadata{}, errMalformed
 	}
 	if b[0] != metadataVersion {
 		return metadata{}, fmt.Errorf("metadata of version %d: can only read %d", b[0], metadataVersion)
 	}
-	m.protocol = b[1]
-	weight, b, err := uvarint(b[2:])
+	m.protocol, m.lowest = b[1], b[2]
+	weight, b, err := uvarint(b[3:])
 	if err != nil || weight > math.MaxUint32 {
 		return metadata{}, errMalformed
 	}

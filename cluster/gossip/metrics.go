@@ -16,6 +16,8 @@ type metrics struct {
 	unresolved  prometheus.Counter
 	strangers   prometheus.Counter
 	conflicts   prometheus.Counter
+
+	keyMismatches prometheus.Counter
 }
 
 // traffic counts messages, where they are such, and bytes, by direction: received, sent.
@@ -58,7 +60,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unresolved: counter("unresolved_addresses_total", "Lookups of addresses to join that failed."),
 		strangers:  counter("refused_members_total", "Announcements of nodes that were malformed or beyond the bound of members."),
 		conflicts:  counter("identity_conflicts_total", "Announcements of a node at another address than where its first lives."),
-		joins:      [2]prometheus.Counter{joins.WithLabelValues("failed"), joins.WithLabelValues("done")},
+		keyMismatches: counter("key_mismatches_total",
+			"Packets and streams of nodes that gossip with another key, or of which only one side has a key."),
+		joins: [2]prometheus.Counter{joins.WithLabelValues("failed"), joins.WithLabelValues("done")},
 	}
 	for s := range m.members {
 		m.members[s] = members.WithLabelValues(State(s).String())

@@ -32,8 +32,8 @@ type Options struct {
 	RPCAddr string
 	// Weight is the node's share of the shards relative to the others'; default 1.
 	Weight uint32
-	// Protocol is the version of RPC that the node speaks.
-	Protocol uint8
+	// Protocol is the highest version of RPC that the node speaks, and LowestProtocol the lowest.
+	Protocol, LowestProtocol uint8
 
 	// Listen is HOST:PORT for TCP and UDP; default all addresses, port 11015.
 	Listen string
@@ -107,12 +107,7 @@ func (o *Options) Validate() error {
 			return err
 		}
 	}
-	for i, key := range o.Keys {
-		if n := len(key); n != 16 && n != 24 && n != 32 {
-			return fmt.Errorf("gossip key %d of %d has %d bytes: must be 16, 24 or 32", i+1, len(o.Keys), n)
-		}
-	}
-	return nil
+	return validateKeys(o.Keys)
 }
 
 // seed is where others may be found: an address to join.

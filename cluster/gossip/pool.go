@@ -34,6 +34,7 @@ type Pool struct {
 	seeds   []seed
 	log     *slog.Logger
 	metrics *metrics
+	keys    keyring
 	changed chan struct{}
 	rivals  chan struct{} // A rival was heard of.
 	bulky   chan struct{} // There are facts to be relayed.
@@ -71,9 +72,14 @@ func New(opts Options) (*Pool, error) {
 		opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer),
 		changed: make(chan struct{}, 1), rivals: make(chan struct{}, 1), bulky: make(chan struct{}, 1),
 		meta: metadata{
-			protocol: opts.Protocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
+			protocol: opts.Protocol, lowest: opts.LowestProtocol, weight: opts.Weight, rpcAddr: opts.RPCAddr,
 			name: opts.Name, zone: opts.Zone, region: opts.Region, software: opts.Software,
 		},
+	}
+	if len(opts.Keys) > 0 {
+		if err := p.SetKeys(opts.Keys); err != nil {
+			return nil, err
+		}
 	}
 	for _, s := range opts.Join {
 		parsed, err := parseSeed(s)
@@ -145,17 +151,10 @@ func (p *Pool) start(t *transport) (*memberlist.Memberlist, error) {
 	c.TCPTimeout = streamTimeout
 	c.DeadNodeReclaimTime = reclaimAddress
 	c.EnableCompression = false // By LZW, which costs more than it saves in packets so small.
-	c.Logger = memberlistLogger(p.log)
+	c.Logger = newMemberlistLogger(p.log, p.metrics.keyMismatches)
 	d := delegate{p}
 	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict = d, d, d, d, d
-	if len(p.opts.Keys) > 0 {
-		keys, err := memberlist.NewKeyring(p.opts.Keys, p.opts.Keys[0])
-		if err != nil {
-			_ = t.Shutdown() // It never fails.
-			return nil, err
-		}
-		c.Keyring = keys
-	}
+	c.Keyring = &p.keys.ring // An empty one is plain.
 	list, err := memberlist.Create(c)
 	if err != nil {
 		_ = t.Shutdown() // It never fails.

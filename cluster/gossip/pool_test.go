@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -441,6 +442,109 @@ func TestKeys(t *testing.T) {
 		require.Equal(t, 4, f.nodes[1].count(gossip.Alive))
 		require.Equal(t, 1, f.nodes[4].count(gossip.Alive))
 	})
+}
+
+// The keys of nodes that run are changed in three steps; nobody is taken for dead, and facts go on
+// spreading.
+func TestKeysRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		var deaths atomic.Int64
+		old, between, fresh := make([]byte, 32), []byte("0123456789abcdef"), []byte("fedcba9876543210")
+		f.edit = func(o *gossip.Options) {
+			o.Keys = [][]byte{old}
+			o.Logger = slog.New(&deathCounter{slog.DiscardHandler, &deaths})
+		}
+		f.join(3)
+		for round, keys := range [][][]byte{{old, fresh}, {old, between, fresh}, {fresh, between, old}, {fresh, between}, {fresh}} {
+			for _, n := range f.nodes {
+				require.NoError(t, n.SetKeys(keys))
+				time.Sleep(10 * time.Second)
+			}
+			value := fmt.Sprint("1:round ", round)
+			require.NoError(t, f.nodes[0].Publish("k", []byte(value[2:])))
+			for _, n := range f.nodes {
+				n.await(t, 10*time.Second, func() bool { return slices.Contains(n.facts("k"), value) })
+				require.Equal(t, 3, n.count(gossip.Alive))
+			}
+		}
+		require.Zero(t, deaths.Load())
+		require.ErrorContains(t, f.nodes[0].SetKeys(nil), "start the node anew")
+		require.ErrorContains(t, f.nodes[0].SetKeys([][]byte{{1}}), "has 1 bytes")
+		f.edit = func(o *gossip.Options) { o.Keys = [][]byte{old} }
+		late := f.start(4, "h4", "h1:11015")
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, late.count(gossip.Alive), "it has only the old key")
+	})
+}
+
+// deathCounter counts members that are taken for dead.
+type deathCounter struct {
+	slog.Handler
+	deaths *atomic.Int64
+}
+
+func (d *deathCounter) Enabled(context.Context, slog.Level) bool { return true }
+
+func (d *deathCounter) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "state" && a.Value.String() == "dead" {
+			d.deaths.Add(1)
+		}
+		return true
+	})
+	return nil
+}
+
+// Where keys do not fit, both sides say what is wrong, and not with each packet.
+func TestKeysThatDoNotFit(t *testing.T) {
+	a, b := [][]byte{make([]byte, 32)}, [][]byte{[]byte("0123456789abcdef")}
+	for name, c := range map[string]struct {
+		there, joins [][]byte
+		says, hears  string
+	}{
+		"only one has": {a, nil, "it gossips without a key, and this node has keys", "it gossips with a key, and this node has none"},
+		"the other":    {nil, a, "it gossips with a key, and this node has none", "it gossips without a key, and this node has keys"},
+		"another":      {a, b, "it gossips with a key that this node does not have", "it gossips with a key that this node does not have"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 1)
+				var said [2]lines
+				for i, keys := range [][][]byte{c.there, c.joins} {
+					f.edit = func(o *gossip.Options) {
+						o.Keys, o.Logger = keys, slog.New(slog.NewTextHandler(&said[i], nil))
+					}
+					f.start(i+1, fmt.Sprint("h", i+1), "h1:11015")
+				}
+				time.Sleep(time.Minute)
+				for i, words := range []string{c.says, c.hears} {
+					text := said[i].String()
+					require.Contains(t, text, words)
+					require.Less(t, strings.Count(text, "level=WARN"), 20, text)
+					require.Equal(t, 1, f.nodes[i].count(gossip.Alive))
+				}
+			})
+		})
+	}
+}
+
+// lines collects what a node says.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // What ten nodes send while nothing happens, with a placement among their facts.

@@ -64,6 +64,9 @@ func (p *Placement) Append(dst []byte) []byte {
 	return dst
 }
 
+// ErrVersion is found in the error of Decode for what newer software has written.
+var ErrVersion = errors.New("unknown version")
+
 var errShort = errors.New("cut short")
 
 // Decode reads what Append writes and validates it. It doesn't keep data.
@@ -73,7 +76,7 @@ func Decode(data []byte) (*Placement, error) {
 		return nil, fmt.Errorf("decode placement: %d bytes, more than %d", len(data), MaxEncoded)
 	}
 	if v := d.byte(); d.err == nil && v != version {
-		return nil, fmt.Errorf("decode placement: version %d, not %d", v, version)
+		return nil, fmt.Errorf("decode placement: %w %d, not %d", ErrVersion, v, version)
 	}
 	p := d.placement()
 	if d.err == nil && len(d.rest) > 0 {

@@ -33,11 +33,13 @@ func (t *Transport) dial(ctx context.Context, to Peer, purpose byte, kind string
 	if err != nil {
 		return nil, nil, err
 	}
-	c := t.overClient(raw, to.Addr)
+	c := t.newConn(raw)
 	var a *answer
 	err = c.within(ctx, t.opts.HandshakeTimeout, func() (err error) {
-		a, err = t.sayHello(c, to, purpose, kind)
-		return err
+		if err = t.secureClient(ctx, c); err == nil {
+			a, err = t.sayHello(c, to, purpose, kind)
+		}
+		return t.failed(dialling, err)
 	})
 	if err != nil {
 		_ = c.Close()
@@ -49,8 +51,7 @@ func (t *Transport) dial(ctx context.Context, to Peer, purpose byte, kind string
 // sayHello is the handshake on the side that dials.
 func (t *Transport) sayHello(c *conn, to Peer, purpose byte, kind string) (*answer, error) {
 	h := hello{
-		lowest: lowestVersion, highest: highestVersion,
-		purpose: purpose, kind: kind,
+		speaks: t.speaks, purpose: purpose, kind: kind,
 		to: to.ID, from: t.opts.Identity,
 		window: minWindow,
 	}
@@ -58,17 +59,14 @@ func (t *Transport) sayHello(c *conn, to Peer, purpose byte, kind string) (*answ
 		h.window = windows[purpose]
 	}
 	if _, err := c.Write(appendHello(nil, &h)); err != nil {
-		t.metrics.failed[dialling].Inc()
-		return nil, err
+		return nil, t.distrusted(dialling, err)
 	}
 	body, err := readPacket(c)
-	if err != nil {
-		t.metrics.failed[dialling].Inc()
-		return nil, err
+	if err != nil { // Over TLS it may be only now that the other side does not trust this one.
+		return nil, t.distrusted(dialling, err)
 	}
-	a, err := decodeAnswer(body)
+	a, err := decodeAnswer(body, t.speaks)
 	if err != nil {
-		t.metrics.failed[dialling].Inc()
 		return nil, err
 	}
 	why, words := a.refusal, a.words
@@ -80,4 +78,13 @@ func (t *Transport) sayHello(c *conn, to Peer, purpose byte, kind string) (*answ
 		return nil, &Error{why.code(), words}
 	}
 	return &a, nil
+}
+
+// failed counts a handshake that did not end with an answer, and returns the error.
+func (t *Transport) failed(s side, err error) error {
+	var counted *Error
+	if err != nil && !errors.As(err, &counted) {
+		t.metrics.failed[s].Inc()
+	}
+	return err
 }

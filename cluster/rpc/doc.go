@@ -27,6 +27,8 @@
 //	dials:    open  part* last  ...  end                      cancel   credit  ping  pong
 //	accepts:        part* last  ...       status (ends it)             credit  ping  pong  bye
 //
+// All of it may go over TLS (see secure.go); then both sides show certificates.
+//
 // A message is cut into parts of at most 64 KiB, so that streams of a link take turns. A node sends
 // on a stream only what the other has given it credit for, and credit is given back as messages
 // are received: who does not receive stops only its own stream, and the reader of a link never

@@ -9,11 +9,27 @@ import (
 	"github.com/barograph-db/barograph/cluster/placement"
 )
 
-// The versions of the protocol that this node speaks.
-const (
-	lowestVersion  = 1
-	highestVersion = 1
-)
+// Versions are those of the protocol that a node speaks: from the lowest to the highest.
+type Versions struct{ Lowest, Highest uint8 }
+
+// Spoken are the versions that this program speaks.
+var Spoken = Versions{1, 1}
+
+// Common is the newest that both speak, 0 if there is none.
+func (v Versions) Common(o Versions) uint8 {
+	common := min(v.Highest, o.Highest)
+	if common < v.Lowest || common < o.Lowest {
+		return 0
+	}
+	return common
+}
+
+func (v Versions) String() string {
+	if v.Lowest == v.Highest {
+		return fmt.Sprint("version ", v.Lowest)
+	}
+	return fmt.Sprintf("versions %d to %d", v.Lowest, v.Highest)
+}
 
 const (
 	magic = "barorpc\n"
@@ -52,12 +68,12 @@ func (id *Identity) texts() [4]*string {
 
 // hello is what the node that dials says first.
 type hello struct {
-	lowest, highest byte
-	purpose         byte
-	to              placement.NodeID
-	from            Identity
-	kind            string // of a raw connection
-	window          uint32
+	speaks  Versions
+	purpose byte
+	to      placement.NodeID
+	from    Identity
+	kind    string // of a raw connection
+	window  uint32
 }
 
 // answer is what it is told: welcome with refusal 0, or why not.
@@ -73,7 +89,7 @@ type answer struct {
 // appendHello appends a whole hello to dst.
 func appendHello(dst []byte, h *hello) []byte {
 	return appendPacket(dst, func(b []byte) []byte {
-		b = append(b, h.lowest, h.highest, h.purpose)
+		b = append(b, h.speaks.Lowest, h.speaks.Highest, h.purpose)
 		b = append(b, h.to[:]...)
 		b = appendIdentity(b, &h.from)
 		b = appendText(b, h.kind)
@@ -81,13 +97,12 @@ func appendHello(dst []byte, h *hello) []byte {
 	})
 }
 
-// decodeHello reads the body of a hello. The first two bytes are the same in all versions; if no
-// version is common to both nodes, the rest is not read. Bytes at the end are those of later
-// versions.
-func decodeHello(body []byte) (h hello, err error) {
+// decodeHello reads the body of a hello. The first two bytes are the same in all versions; if none
+// is common to both nodes, the rest is not read. Bytes at the end are those of later versions.
+func decodeHello(body []byte, own Versions) (h hello, err error) {
 	d := decoder{rest: body}
-	h.lowest, h.highest = d.byte(), d.byte()
-	if d.err == nil && h.version() == 0 {
+	h.speaks = Versions{d.byte(), d.byte()}
+	if d.err == nil && own.Common(h.speaks) == 0 {
 		return h, nil
 	}
 	h.purpose = d.byte()
@@ -99,15 +114,6 @@ func decodeHello(body []byte) (h hello, err error) {
 		return hello{}, fmt.Errorf("decode hello: %w", d.err)
 	}
 	return h, nil
-}
-
-// version is the newest that both speak, or 0.
-func (h *hello) version() byte {
-	v := min(h.highest, highestVersion)
-	if v < h.lowest || v < lowestVersion {
-		return 0
-	}
-	return v
 }
 
 // appendAnswer appends a whole answer to dst.
@@ -124,7 +130,7 @@ func appendAnswer(dst []byte, a *answer) []byte {
 }
 
 // decodeAnswer reads the body of an answer.
-func decodeAnswer(body []byte) (a answer, err error) {
+func decodeAnswer(body []byte, own Versions) (a answer, err error) {
 	d := decoder{rest: body}
 	a.refusal = refusal(d.byte())
 	if d.err == nil && a.refusal != welcome {
@@ -132,8 +138,8 @@ func decodeAnswer(body []byte) (a answer, err error) {
 		return a, nil
 	}
 	a.version = d.byte()
-	if d.err == nil && (a.version < lowestVersion || a.version > highestVersion) {
-		d.err = fmt.Errorf("version %d", a.version)
+	if d.err == nil && (a.version < own.Lowest || a.version > own.Highest) {
+		d.err = fmt.Errorf("version %d, and this node speaks %s", a.version, own)
 	}
 	d.identity(&a.from)
 	a.window = d.window()

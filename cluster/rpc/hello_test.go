@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -31,7 +32,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 func someHello() *hello {
-	return &hello{lowest: 1, highest: 3, purpose: purposeRaw, to: id(2), from: identity(1), kind: "raft", window: minWindow}
+	return &hello{speaks: Versions{1, 3}, purpose: purposeRaw, to: id(2), from: identity(1), kind: "raft", window: minWindow}
 }
 
 func TestHandshakeGolden(t *testing.T) {
@@ -39,7 +40,7 @@ func TestHandshakeGolden(t *testing.T) {
 	golden(t, "hello.bin", appendHello(nil, h))
 	body, err := readPacket(bytes.NewReader(appendHello(nil, h)))
 	require.NoError(t, err)
-	got, err := decodeHello(append(body, "of a later version"...))
+	got, err := decodeHello(append(body, "of a later version"...), Spoken)
 	require.NoError(t, err)
 	require.Equal(t, *h, got)
 
@@ -50,7 +51,7 @@ func TestHandshakeGolden(t *testing.T) {
 		golden(t, name, appendAnswer(nil, a))
 		body, err := readPacket(bytes.NewReader(appendAnswer(nil, a)))
 		require.NoError(t, err)
-		got, err := decodeAnswer(body)
+		got, err := decodeAnswer(body, Spoken)
 		require.NoError(t, err)
 		require.Equal(t, *a, got)
 	}
@@ -64,7 +65,7 @@ func TestHandshakeRefusesNonsense(t *testing.T) {
 	}
 	body := whole[len(magic)+2:]
 	for n := range body {
-		_, err := decodeHello(body[:n])
+		_, err := decodeHello(body[:n], Spoken)
 		require.Error(t, err, "%d bytes", n)
 	}
 	_, err := readPacket(bytes.NewReader([]byte("GET / HTTP/1.1\r\n\r\n")))
@@ -73,9 +74,9 @@ func TestHandshakeRefusesNonsense(t *testing.T) {
 	require.ErrorContains(t, err, "65535 bytes, more than")
 	h := someHello()
 	h.window = minWindow - 1
-	_, err = decodeHello(appendHello(nil, h)[len(magic)+2:])
+	_, err = decodeHello(appendHello(nil, h)[len(magic)+2:], Spoken)
 	require.ErrorContains(t, err, "window")
-	_, err = decodeAnswer(appendAnswer(nil, &answer{version: 9, window: minWindow})[len(magic)+2:])
+	_, err = decodeAnswer(appendAnswer(nil, &answer{version: 9, window: minWindow})[len(magic)+2:], Spoken)
 	require.ErrorContains(t, err, "version 9")
 }
 
@@ -140,15 +141,15 @@ func TestRefusals(t *testing.T) {
 		require.NoError(t, err)
 		defer conn.Close()
 		h := someHello()
-		h.lowest, h.highest = 7, 9
+		h.speaks = Versions{7, 9}
 		_, err = conn.Write(appendHello(nil, h))
 		require.NoError(t, err)
 		body, err := readPacket(conn)
 		require.NoError(t, err)
-		answer, err := decodeAnswer(body)
+		answer, err := decodeAnswer(body, Spoken)
 		require.NoError(t, err)
 		require.Equal(t, refusedVersion, answer.refusal)
-		require.Equal(t, "it speaks protocol versions 1 to 1 (software 1.0), and not 7 to 9", answer.words)
+		require.Equal(t, "it speaks version 1 of the protocol (software 1.0), and the caller versions 7 to 9: upgrade the older one first to a release that speaks both", answer.words)
 	})
 	t.Run("another protocol", func(t *testing.T) {
 		conn, err := net.Dial("tcp", b.peer.Addr)
@@ -160,6 +161,43 @@ func TestRefusals(t *testing.T) {
 		require.Error(t, err)
 		eventually(t, func() bool { return value(b.metrics.failed[accepting]) == 1 })
 	})
+}
+
+// Nodes speak the newest version that both know; where there is none, both say so in words.
+func TestVersions(t *testing.T) {
+	for _, c := range []struct {
+		a, b   Versions
+		common uint8
+	}{
+		{Versions{1, 1}, Versions{1, 1}, 1},
+		{Versions{1, 3}, Versions{2, 5}, 3},
+		{Versions{2, 5}, Versions{1, 3}, 3},
+		{Versions{1, 2}, Versions{3, 4}, 0},
+		{Versions{3, 4}, Versions{1, 2}, 0},
+		{Versions{1, 1}, Versions{}, 0},
+	} {
+		require.Equal(t, c.common, c.a.Common(c.b), "%v and %v", c.a, c.b)
+	}
+
+	speaking := func(n byte, v Versions) (*node, *log) {
+		said := &log{}
+		return startOpts(t, Options{Identity: identity(n), Logger: slog.New(slog.NewTextHandler(said, nil))}, func(tr *Transport) { tr.speaks = v }), said
+	}
+	now, heard := speaking(1, Versions{1, 2})
+	next, _ := speaking(2, Versions{2, 3})
+	far, _ := speaking(3, Versions{3, 4})
+	for _, pair := range [][2]*node{{now, next}, {next, now}, {next, far}, {far, next}} {
+		_, a, err := pair[0].connect(soon(t), pair[1].peer, byte(Bulk), "")
+		require.Nil(t, err)
+		require.Equal(t, pair[0].speaks.Common(pair[1].speaks), a.version)
+	}
+	const words = "it speaks versions %d to %d of the protocol (software 1.0), and the caller versions %d to %d: upgrade the older one first"
+	_, err := far.Call(soon(t), now.peer, "echo", nil)
+	require.Equal(t, Refused, CodeOf(err))
+	require.ErrorContains(t, err, fmt.Sprintf(words, 1, 2, 3, 4))
+	eventually(t, func() bool { return strings.Contains(heard.String(), fmt.Sprintf(words, 1, 2, 3, 4)) })
+	_, err = now.Call(soon(t), far.peer, "echo", nil)
+	require.ErrorContains(t, err, fmt.Sprintf(words, 3, 4, 1, 2))
 }
 
 // The side that dials judges as well: who answers may be of another make.
@@ -178,7 +216,7 @@ func TestJudgeAnswer(t *testing.T) {
 		require.Equal(t, c.why, why)
 		require.Equal(t, why == welcome, words == "")
 	}
-	why, _ := judgeHello(&self, &hello{lowest: 1, highest: 1, to: self.Node, from: Identity{Cluster: "prod", Node: placement.NodeID{}}})
+	why, _ := judgeHello(&self, Spoken, &hello{speaks: Spoken, to: self.Node, from: Identity{Cluster: "prod", Node: placement.NodeID{}}})
 	require.Equal(t, refusedOther, why)
 	require.Equal(t, "unknown", refusal(200).String())
 }
@@ -233,13 +271,13 @@ func FuzzHandshake(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if h, err := decodeHello(body); err == nil && h.version() != 0 {
-			again, err := decodeHello(appendHello(nil, &h)[len(magic)+2:])
+		if h, err := decodeHello(body, Spoken); err == nil && Spoken.Common(h.speaks) != 0 {
+			again, err := decodeHello(appendHello(nil, &h)[len(magic)+2:], Spoken)
 			require.NoError(t, err)
 			require.Equal(t, h, again)
 		}
-		if a, err := decodeAnswer(body); err == nil {
-			again, err := decodeAnswer(appendAnswer(nil, &a)[len(magic)+2:])
+		if a, err := decodeAnswer(body, Spoken); err == nil {
+			again, err := decodeAnswer(appendAnswer(nil, &a)[len(magic)+2:], Spoken)
 			require.NoError(t, err)
 			require.Equal(t, a, again)
 		}

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ func (TCP) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// conn is a connection whose bytes are counted, over TLS if it is configured.
+// conn is a connection whose bytes are counted, as they are under TLS.
 type conn struct {
 	net.Conn          // what is spoken over
 	raw      net.Conn // what is closed: TLS would wait for the peer to take its goodbye
@@ -69,28 +68,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// overServer and overClient speak over a connection that was accepted or dialled.
-func (t *Transport) overServer(raw net.Conn) *conn {
-	c := &conn{Conn: raw, raw: raw, received: t.metrics.received, sent: t.metrics.sent}
-	if t.opts.ServerTLS != nil {
-		c.Conn = tls.Server(raw, t.opts.ServerTLS)
-	}
-	return c
-}
-
-func (t *Transport) overClient(raw net.Conn, addr string) *conn {
-	c := &conn{Conn: raw, raw: raw, received: t.metrics.received, sent: t.metrics.sent}
-	if config := t.opts.ClientTLS; config != nil {
-		if config.ServerName == "" {
-			config = config.Clone()
-			config.ServerName = addr
-			if host, _, err := net.SplitHostPort(addr); err == nil {
-				config.ServerName = host
-			}
-		}
-		c.Conn = tls.Client(raw, config)
-	}
-	return c
+func (t *Transport) newConn(raw net.Conn) *conn {
+	return &conn{Conn: raw, raw: raw, received: t.metrics.received, sent: t.metrics.sent}
 }
 
 // within runs f, which reads and writes, until ctx ends or the time is over.

@@ -18,9 +18,9 @@ type Options struct {
 	Listen string
 	// Network is what nodes are connected by; default TCP.
 	Network Network
-	// ServerTLS and ClientTLS are for the two sides of a connection; nil is plain. Certificates
-	// that both sides ask for make it mutual. A ClientTLS without ServerName checks the host that is dialled.
-	ServerTLS, ClientTLS *tls.Config
+	// ServerTLS and ClientTLS give what the two sides of a connection are secured with; both or
+	// neither are given, and neither is plain. They are asked for each new connection.
+	ServerTLS, ClientTLS func() *tls.Config
 
 	// MaxStreams bounds the streams of a connection; default 1024. With the window of its class it
 	// bounds the memory that a peer may take.
@@ -88,6 +88,9 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	if err := o.Identity.validate(); err != nil {
 		return fmt.Errorf("rpc identity: %w", err)
+	}
+	if (o.ServerTLS == nil) != (o.ClientTLS == nil) {
+		return errors.New("one side of rpc is secured and the other is not")
 	}
 	if o.MaxStreams < 0 || o.MaxRequests < 0 || o.MaxConns < 0 || o.MaxPeerConns < 0 {
 		return errors.New("a limit of rpc is negative")

@@ -159,7 +159,7 @@ func caller(t *testing.T, p *pipes) net.Conn {
 	c, err := p.Dial(soon(t), "a")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	_, err = c.Write(appendHello(nil, &hello{lowest: 1, highest: 1, to: id(1), from: identity(9), window: minWindow}))
+	_, err = c.Write(appendHello(nil, &hello{speaks: Spoken, to: id(1), from: identity(9), window: minWindow}))
 	require.NoError(t, err)
 	_, err = readPacket(c)
 	require.NoError(t, err)

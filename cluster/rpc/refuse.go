@@ -17,10 +17,11 @@ const (
 	refusedOther           // another node was looked for
 	refusedKind            // nobody takes such a connection
 	refusedLimit           // too many connections
+	refusedTLS             // one side secures connections, or does not trust the other
 	numRefusals
 )
 
-var refusalNames = [numRefusals]string{"", "version", "cluster", "self", "other", "kind", "limit"}
+var refusalNames = [numRefusals]string{"", "version", "cluster", "self", "other", "kind", "limit", "tls"}
 
 // String names the refusal in metrics.
 func (r refusal) String() string {
@@ -30,20 +31,21 @@ func (r refusal) String() string {
 	return "unknown"
 }
 
-// code is that of the error which the caller sees. What an operator must change is Refused.
+// code is that of the error which the caller sees. What an operator must change is Refused, but for
+// certificates, which nodes may be given one after the other.
 func (r refusal) code() Code {
-	if r == refusedLimit {
+	if r == refusedLimit || r == refusedTLS {
 		return Unavailable
 	}
 	return Refused
 }
 
 // judgeHello decides whether self wants to talk to who says hello, and if not, says why to it.
-func judgeHello(self *Identity, h *hello) (refusal, string) {
+func judgeHello(self *Identity, own Versions, h *hello) (refusal, string) {
 	switch {
-	case h.version() == 0:
-		return refusedVersion, fmt.Sprintf("it speaks protocol versions %d to %d (software %s), and not %d to %d",
-			lowestVersion, highestVersion, self.Software, h.lowest, h.highest)
+	case own.Common(h.speaks) == 0:
+		return refusedVersion, fmt.Sprintf("it speaks %s of the protocol (software %s), and the caller %s: upgrade the older one first to a release that speaks both",
+			own, self.Software, h.speaks)
 	case h.from.Cluster != self.Cluster:
 		return refusedCluster, fmt.Sprintf("it is of cluster %q, and not of %q", self.Cluster, h.from.Cluster)
 	case h.from.Node == self.Node:

@@ -29,7 +29,7 @@ func (t *Transport) accept(ctx context.Context, listener net.Listener) error {
 			}
 			continue
 		}
-		c := t.overServer(raw)
+		c := t.newConn(raw)
 		if !t.accepted.add(c, t.opts.MaxConns) {
 			t.metrics.limits[limitConns].Inc()
 			continue
@@ -42,7 +42,7 @@ func (t *Transport) accept(ctx context.Context, listener net.Listener) error {
 func (t *Transport) receive(ctx context.Context, c *conn) {
 	var h *hello
 	err := c.within(ctx, t.opts.HandshakeTimeout, func() (err error) {
-		h, err = t.readHello(c)
+		h, err = t.readHello(ctx, c)
 		return err
 	})
 	if err != nil {
@@ -64,21 +64,34 @@ func (t *Transport) receive(ctx context.Context, c *conn) {
 }
 
 // readHello is the handshake on the side that accepts. An error has been counted and logged.
-func (t *Transport) readHello(c *conn) (*hello, error) {
-	body, err := readPacket(c)
-	if err == nil {
-		var h hello
-		if h, err = decodeHello(body); err == nil {
-			return &h, t.answer(c, &h)
+func (t *Transport) readHello(ctx context.Context, c *conn) (*hello, error) {
+	why, err := t.secureServer(ctx, c)
+	var h hello
+	if err == nil && (why == welcome || t.opts.ServerTLS != nil) {
+		var body []byte
+		if body, err = readPacket(c); err == nil {
+			h, err = decodeHello(body, t.speaks)
 		}
+		err = t.distrusted(accepting, err) // Over TLS the caller may say so only now.
 	}
-	t.metrics.failed[accepting].Inc()
-	t.opts.Logger.Warn("handshake failed", "from", c.RemoteAddr(), "err", err)
+	if err == nil {
+		return &h, t.answer(c, &h, why)
+	}
+	t.opts.Logger.Warn("handshake failed", "from", c.RemoteAddr(), "err", t.failed(accepting, err))
 	return nil, err
 }
 
-func (t *Transport) answer(c *conn, h *hello) error {
-	why, words := judgeHello(&t.opts.Identity, h)
+// answer tells the caller whether it is welcome. It may have been found already that it is not.
+func (t *Transport) answer(c *conn, h *hello, why refusal) error {
+	var words string
+	switch {
+	case why != refusedTLS:
+		why, words = judgeHello(&t.opts.Identity, t.speaks, h)
+	case t.opts.ServerTLS != nil:
+		words = wordsSecured
+	default:
+		words = wordsPlain
+	}
 	if why == welcome {
 		why, words = t.judgePurpose(h)
 	}
@@ -86,7 +99,7 @@ func (t *Transport) answer(c *conn, h *hello) error {
 		t.metrics.limits[limitPeerConns].Inc()
 		why, words = refusedLimit, fmt.Sprintf("it has %d connections of this node already", t.opts.MaxPeerConns)
 	}
-	a := answer{refusal: why, words: words, version: h.version(), from: t.opts.Identity, window: minWindow}
+	a := answer{refusal: why, words: words, version: t.speaks.Common(h.speaks), from: t.opts.Identity, window: minWindow}
 	if h.purpose < byte(numClasses) {
 		a.window = windows[h.purpose]
 	}

@@ -17,6 +17,7 @@ import (
 type Transport struct {
 	opts    Options
 	metrics *metrics
+	speaks  Versions
 	methods map[string]*method
 	kinds   map[string]*rawListener
 
@@ -46,7 +47,7 @@ func New(opts Options) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		opts: opts, metrics: newMetrics(opts.Registerer),
+		opts: opts, metrics: newMetrics(opts.Registerer), speaks: Spoken,
 		methods: map[string]*method{}, kinds: map[string]*rawListener{},
 		listening: make(chan struct{}),
 	}

@@ -143,6 +143,7 @@ func printStatus(w io.Writer, s *cluster.Status, now time.Time) error {
 		clean.Replace(s.Cluster), clean.Replace(s.Region), s.Epoch, s.Shards, s.ReplicationFactor)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "NODE\tZONE\tADDRESS\tHEALTH\tFOR\tSTATE\tRAFT\tSHARDS\tFILLING\tVERSION\tID")
+	foreign := 0
 	for _, n := range s.Nodes {
 		raft := "follower"
 		switch {
@@ -155,8 +156,13 @@ func printStatus(w io.Writer, s *cluster.Status, now time.Time) error {
 		if n.ID == s.Self {
 			name += " *"
 		}
+		health := n.Health
+		if n.Incompatible && health == "alive" {
+			health = "incompatible"
+			foreign++
+		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", clean.Replace(name), clean.Replace(n.Zone), n.Address,
-			n.Health, now.Sub(n.Since).Round(time.Second), n.State, raft, n.Replicas, n.Filling, clean.Replace(n.Software), n.ID)
+			health, now.Sub(n.Since).Round(time.Second), n.State, raft, n.Replicas, n.Filling, clean.Replace(n.Software), n.ID)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -170,6 +176,7 @@ func printStatus(w io.Writer, s *cluster.Status, now time.Time) error {
 		{s.Thin, "shards have fewer living replicas than they are to have"},
 		{s.Unwritable, "shards can't be written: too few of their replicas live"},
 		{s.Unreadable, "shards can't be read: none of their replicas lives"},
+		{foreign, "nodes speak no version of the protocol that this node speaks: upgrade the older first to a release that speaks both"},
 	}
 	if err := printMoves(w, s); err != nil {
 		return err

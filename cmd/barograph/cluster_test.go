@@ -50,6 +50,8 @@ b  [#############################.]   99%  fills 2 shards, 0 wait
 		last string
 	}{
 		{func(*cluster.Status) {}, "All shards are whole.\n"},
+		{func(s *cluster.Status) { s.Nodes[1].Incompatible = true }, "1 nodes speak no version of the protocol that this node speaks: " +
+			"upgrade the older first to a release that speaks both\n"},
 		{func(s *cluster.Status) { s.Leader = "" }, "Nobody leads: writes and queries go on, changes wait.\n"},
 		{func(s *cluster.Status) { s.RegionID = "" }, "This node belongs to no region yet: it waits for others, or to be taken in.\n"},
 	} {

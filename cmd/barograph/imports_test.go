@@ -29,6 +29,7 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph/node", "cluster/placement", "whose nodes have IDs"},
 	{"cmd/barograph/node", "cluster/repair", "and what its replicas lack is fetched"},
 	{"cmd/barograph/node", "cluster/rpc", "and serves what the others ask"},
+	{"cmd/barograph/node", "cluster/trust", "with certificates and keys from files"},
 	{"cmd/barograph/node", "ingest", "the node puts the write path together"},
 	{"cmd/barograph/node", "ingest/dedup", "and who of an HA pair is stored"},
 	{"cmd/barograph/node", "ingest/intake", "and what its handlers have in common"},
@@ -56,8 +57,10 @@ var edges = []struct{ from, to, why string }{
 	{"cluster", "cluster/gossip", "knows who is there"},
 	{"cluster", "cluster/placement", "decides where shards are"},
 	{"cluster", "cluster/rpc", "and reaches its nodes"},
+	{"cluster", "cluster/trust", "that it trusts"},
 	{"cluster", "storage/series", "shards are counted"},
 	{"cluster/consensus", "cluster/placement", "a server is a node"},
+	{"cluster/consensus", "storage/patience", "its log waits when the disk is full"},
 	{"cluster/gossip", "cluster/placement", "members are nodes of placements"},
 	{"cluster/move", "cluster/durable", "keeps its progress in a file"},
 	{"cluster/move", "cluster/placement", "what is to be filled is in the placement"},
@@ -67,6 +70,7 @@ var edges = []struct{ from, to, why string }{
 	{"cluster/repair", "cluster/placement", "replicas are in the placement"},
 	{"cluster/repair", "storage/series", "by shards, whose samples have digests"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
+	{"cluster/trust", "cluster/durable", "reads files of bounded size"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
 	{"cmd/barotool", "storage/block", "it prints parts"},
@@ -88,6 +92,7 @@ var edges = []struct{ from, to, why string }{
 	{"ingest/limit", "storage/frame", "metadata are bounded"},
 	{"ingest/outbox", "cluster/placement", "peers have IDs"},
 	{"ingest/outbox", "storage/frame", "what is kept is frames"},
+	{"ingest/outbox", "storage/patience", "it waits when the disk is full"},
 	{"ingest/outbox", "storage/series", "of series"},
 	{"ingest/quorum", "cluster/placement", "replicas and zones are a placement's"},
 	{"ingest/quorum", "storage/series", "and shards are of series"},
@@ -185,6 +190,7 @@ var edges = []struct{ from, to, why string }{
 	{"storage", "storage/head", "holds the newest in memory"},
 	{"storage", "storage/index", "and its figures"},
 	{"storage", "storage/keys", "knows its own keys"},
+	{"storage", "storage/patience", "waits when the disk is full"},
 	{"storage", "storage/series", "answers selectors"},
 	{"storage", "storage/wal", "and logs"},
 	{"storage/block", "storage/chunk", "a part holds chunks"},
@@ -228,7 +234,7 @@ var allowedDespite = []string{
 }
 
 // testOnly are packages that only tests import, and that may import what tests may.
-var testOnly = []string{"cluster/simnet", "querier/queriertest", "storage/storagetest"}
+var testOnly = []string{"cluster/simnet", "cluster/trust/trusttest", "querier/queriertest", "storage/storagetest"}
 
 type listedPackage struct {
 	ImportPath, Name, Doc string

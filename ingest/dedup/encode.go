@@ -23,7 +23,10 @@ const (
 	maxHearings = 1 << 10
 )
 
-var errFormat = errors.New("not what package dedup writes")
+var (
+	errFormat  = errors.New("not what package dedup writes")
+	errVersion = errors.New("unknown version")
+)
 
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
@@ -129,7 +132,7 @@ func (r *reader) term() term {
 
 func (r *reader) version() {
 	if v := r.byte(); r.err == nil && v != version {
-		r.data, r.err = nil, fmt.Errorf("%w: version %d is unknown", errFormat, v)
+		r.data, r.err = nil, fmt.Errorf("%w: %w %d, not %d", errFormat, errVersion, v, version)
 	}
 }
 

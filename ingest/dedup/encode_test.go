@@ -64,7 +64,7 @@ func TestDecodersRefuse(t *testing.T) {
 		}
 		require.Error(t, read(append(slices.Clone(data), 0)), name)
 		data[0] = 2
-		require.ErrorContains(t, read(data), "version 2 is unknown", name)
+		require.ErrorContains(t, read(data), "unknown version 2, not 1", name)
 	}
 	long := command{elect: election{pair: strings.Repeat("x", maxText+1), replica: "a"}}
 	_, err := decodeCommand(long.encode())
@@ -74,6 +74,10 @@ func TestDecodersRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, bad, st)
 	require.Error(t, table.Restore([]byte("x")))
+	require.NoError(t, table.Reads(long.encode()), "it makes no sense to any node")
+	newer := long.encode()
+	newer[0]++
+	require.ErrorContains(t, table.Reads(newer), "unknown version 2, not 1")
 }
 
 // Tables that apply the same commands, some by way of a snapshot, are the same.

@@ -1,6 +1,9 @@
 package dedup
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // StateName is the name of a Table among the states that a cluster replicates.
 const StateName = "ha"
@@ -32,6 +35,14 @@ func (t *Table) len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.mu.pairs)
+}
+
+// Reads implements consensus.State: it refuses what newer software has written.
+func (t *Table) Reads(command []byte) error {
+	if _, err := decodeCommand(command); errors.Is(err, errVersion) {
+		return err
+	}
+	return nil
 }
 
 // Apply performs a command.

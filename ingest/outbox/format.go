@@ -3,6 +3,7 @@ package outbox
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/barograph-db/barograph/cluster/placement"
@@ -80,8 +81,8 @@ func (e extent) append(b []byte) []byte {
 // parseRecord returns the segment's extent up to the record, and its frame.
 func parseRecord(b []byte) (e extent, frame []byte, err error) {
 	d := fields{b: b}
-	if d.byte() != version {
-		return e, nil, errFormat
+	if v := d.byte(); v != version {
+		return e, nil, fmt.Errorf("%w: version %d, not %d", errFormat, v, version)
 	}
 	e.from = d.varint()
 	e.to = e.from + int64(d.uvarint())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/storage/frame"
+	"github.com/barograph-db/barograph/storage/patience"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -28,6 +29,7 @@ type Labels func(series.Ref) series.Labels
 type Outbox struct {
 	opts    Options
 	db      *pebble.DB
+	disk    *patience.FS
 	metrics *metrics
 	changed chan struct{}
 	room    room
@@ -52,8 +54,18 @@ func Open(opts Options) (*Outbox, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	m := newMetrics()
+	disk := patience.New(opts.FS, func(waiting bool, err error) {
+		if waiting {
+			m.waiting.Set(1)
+			opts.Logger.Error("The disk is full to the brim: the outbox waits for room", "err", err)
+		} else {
+			m.waiting.Set(0)
+			opts.Logger.Info("The outbox has found room and goes on")
+		}
+	})
 	db, err := pebble.Open(opts.Dir, &pebble.Options{
-		FS:                 opts.FS,
+		FS:                 disk,
 		FormatMajorVersion: pebble.FormatNewest,
 		// What is written is read once, soon, in order, and deleted.
 		MemTableSize: 4 << 20,
@@ -63,8 +75,8 @@ func Open(opts Options) (*Outbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the outbox: %w", err)
 	}
-	o := &Outbox{opts: opts, db: db, changed: make(chan struct{}, 1)}
-	o.metrics = newMetrics(opts.Registerer, func() float64 { return float64(o.lacking()) })
+	o := &Outbox{opts: opts, db: db, disk: disk, metrics: m, changed: make(chan struct{}, 1)}
+	m.register(opts.Registerer, func() float64 { return float64(o.lacking()) })
 	o.mu.peers = map[placement.NodeID]*queue{}
 	if err := o.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the outbox: %w", err), db.Close())
@@ -73,7 +85,10 @@ func Open(opts Options) (*Outbox, error) {
 }
 
 // Close closes the outbox. Nobody may use it any more.
-func (o *Outbox) Close() error { return o.db.Close() }
+func (o *Outbox) Close() error {
+	o.disk.GiveUp()
+	return o.db.Close()
+}
 
 // load finds what was kept.
 func (o *Outbox) load() error {

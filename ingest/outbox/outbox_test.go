@@ -5,14 +5,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -242,6 +246,40 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorIs(t, o.Put(peer(1), frameAt(7, 1), labelsOf), ErrFull)
 	require.Empty(t, o.Gaps(), "the write has failed")
 	require.Empty(t, o.Waiting())
+}
+
+// At each write of the store the disk is full to the brim for a moment, in spite of the reserve: the
+// outbox waits, and nothing is lost.
+func TestWaitsForRoom(t *testing.T) {
+	for n := int64(1); ; n++ {
+		mem := vfs.NewMem()
+		var ops, hits atomic.Int64
+		o := openTest(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind != errorfs.OpCreate && op.Kind != errorfs.OpFileWrite {
+				return nil
+			}
+			if i := ops.Add(1); i < n || i >= n+3 {
+				return nil
+			}
+			hits.Add(1)
+			return syscall.ENOSPC
+		})), func(o *Options) { o.SegmentBytes = 1 })
+		for i := range int64(3) {
+			require.NoError(t, o.Put(peer(1), frameAt(i, 1, 2), labelsOf))
+		}
+		require.NoError(t, o.db.Flush())
+		ops.Store(math.MaxInt64 / 2) // What is being closed does not wait.
+		require.NoError(t, o.Close())
+		o = openTest(t, mem)
+		got := newInbox()
+		require.NoError(t, o.Drain(t.Context(), peer(1), got.send))
+		require.Len(t, got.got, 6)
+		require.NoError(t, o.Close())
+		if hits.Load() == 0 {
+			require.Greater(t, n, int64(10))
+			return
+		}
+	}
 }
 
 // A segment that can't be read is lost, and nothing else is.

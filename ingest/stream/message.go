@@ -103,8 +103,11 @@ func readWelcome(msg []byte) (refs uint32, err error) {
 }
 
 func cutVersion(b []byte) ([]byte, error) {
-	if len(b) == 0 || b[0] != version {
-		return nil, damaged("version is not %d", version)
+	if len(b) == 0 {
+		return nil, damaged("no version")
+	}
+	if b[0] != version {
+		return nil, damaged("version %d, and this node speaks %d", b[0], version)
 	}
 	return b[1:], nil
 }

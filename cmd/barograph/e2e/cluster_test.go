@@ -25,11 +25,13 @@ import (
 
 // region is a cluster of processes, each at a loopback address of its own.
 type region struct {
-	t     *testing.T
-	dir   string
-	args  []string // of all nodes
-	join  []string // addresses
-	nodes []*regionNode
+	t    *testing.T
+	dir  string
+	args []string // of all nodes
+	// program is what nodes are started with from now on.
+	program string
+	join    []string // addresses
+	nodes   []*regionNode
 }
 
 type regionNode struct {
@@ -69,7 +71,7 @@ func newRegion(t *testing.T, n int) *region {
 // these flags.
 func planRegion(t *testing.T, n int, args ...string) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir(), args: append([]string{"--cluster.name=e2e"}, args...)}
+	r := &region{t: t, dir: t.TempDir(), program: binary, args: append([]string{"--cluster.name=e2e", "--web.enable-admin-api"}, args...)}
 	for range n {
 		r.add(fmt.Sprint("--cluster.bootstrap-expect=", n))
 	}
@@ -110,7 +112,7 @@ func (r *region) launch(n *regionNode) {
 		"serve", "--node.name=" + n.name, "--storage.path=" + filepath.Join(r.dir, n.name), "--web.listen-address=" + n.web,
 		"--cluster.join=" + strings.Join(r.join, ","),
 	}, append(n.args, r.args...)...)
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(r.program, args...)
 	logTo(r.t, cmd, filepath.Join(r.dir, n.name+".log"))
 	require.NoError(r.t, cmd.Start())
 	n.process = adopt(r.t, cmd)
@@ -141,6 +143,21 @@ func (r *region) status(n *regionNode) (s cluster.Status, err error) {
 	return s, json.NewDecoder(resp.Body).Decode(&answer)
 }
 
+// versions counts the living nodes by their version, as a node tells.
+func (r *region) versions(n *regionNode) map[string]int {
+	r.t.Helper()
+	s, err := r.status(n)
+	require.NoError(r.t, err)
+	count := map[string]int{}
+	for _, o := range s.Nodes {
+		require.False(r.t, o.Incompatible, o.Name)
+		if o.Health == "alive" {
+			count[o.Software]++
+		}
+	}
+	return count
+}
+
 // whole reports whether no node keeps anything for another.
 func (r *region) whole() bool {
 	for _, n := range r.nodes {
@@ -165,6 +182,7 @@ type regionLoad struct {
 	pause   time.Duration                 // after each batch
 	sent    atomic.Int64                  // batches that may be there
 	acked   atomic.Int64                  // batches that must be
+	failed  atomic.Int64                  // writes and questions that were not answered well
 	refused time.Duration                 // the longest time for which none was taken
 	first   int64                         // time of the first batch, in milliseconds
 }
@@ -177,6 +195,7 @@ func (l *regionLoad) run(ctx context.Context) {
 		l.sent.Add(1)
 		begin := time.Now()
 		for n := i; !l.write(l.node(n), body); n++ {
+			l.failed.Add(1)
 			select { // As a sender does that is told to come back.
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
@@ -268,6 +287,8 @@ func (l *regionLoad) ask(ctx context.Context) (answers int) {
 			if most := l.sent.Load(); got < float64(least) || got > float64(most) {
 				l.t.Errorf("%s has %g batches; %d were acknowledged, %d sent", n.name, got, least, most)
 			}
+		} else if ctx.Err() == nil {
+			l.failed.Add(1)
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
@@ -277,12 +298,23 @@ func (l *regionLoad) ask(ctx context.Context) (answers int) {
 	return answers
 }
 
-// Three nodes go on when any one of them is killed or restarted, under load; nothing that was
-// acknowledged is lost, and no answer is ever wrong.
+// nextVersion builds the program as another version.
+func nextVersion(t *testing.T) (path, version string) {
+	t.Helper()
+	path, version = filepath.Join(t.TempDir(), "barograph"), "99.0.0"
+	out, err := exec.Command("go", "build", "-o", path, "-ldflags=-X github.com/prometheus/common/version.Version="+version,
+		"github.com/barograph-db/barograph/cmd/barograph").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path, version
+}
+
+// Three nodes go on when any one of them is killed, and when they are upgraded one after the other and
+// one goes back, under load; nothing that was acknowledged is lost, and no answer is ever wrong.
 func TestClusterUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	later, version := nextVersion(t)
 	r := newRegion(t, 3)
 	load := &regionLoad{t: t, first: time.Now().Add(-30 * time.Minute).UnixMilli()}
 	load.nodes.Store(&r.nodes)
@@ -311,13 +343,25 @@ func TestClusterUnderLoad(t *testing.T) {
 	progress(victim.name + " is back")
 	eventually(t, time.Minute, "it has what it missed", r.whole)
 
-	for _, n := range r.nodes {
+	restart := func(n *regionNode, upgraded int) {
 		require.Zero(t, n.terminate(), "%s ends in order", n.name)
 		r.launch(n)
 		r.ready(n)
 		progress(n.name + " was restarted")
 		eventually(t, time.Minute, "all have what they missed", r.whole)
+		for _, from := range r.nodes {
+			eventually(t, 20*time.Second, "the versions are seen", func() bool {
+				seen := r.versions(from)
+				return seen[version] == upgraded && len(seen) <= 2
+			})
+		}
 	}
+	r.program = later
+	for i, n := range r.nodes {
+		restart(n, i+1)
+	}
+	r.program = binary
+	restart(r.nodes[2], 2)
 	stop()
 	loading.Wait()
 	eventually(t, time.Minute, "all have everything", r.whole)

@@ -81,10 +81,13 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		Region: c.Region, Software: version.Version, Join: c.Join, BootstrapExpect: c.BootstrapExpect,
 		GossipAddress: c.GossipAddress, RPCAddress: c.RPCAddress, AdvertiseHost: c.AdvertiseHost,
 		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs},
-		Dir: n.cfg.Storage.Path, FS: n.cfg.disk, Network: n.cfg.network,
+		Trust: n.trust, Dir: n.cfg.Storage.Path, FS: n.cfg.disk, Network: n.cfg.network,
 		Logger: n.logger, Registerer: n.registry,
 	}); err != nil {
 		return nil, fmt.Errorf("--cluster.name=%s: %w", c.Name, err)
+	}
+	if err = n.secure(r.cluster); err != nil {
+		return nil, err
 	}
 	kept := outbox.Options{
 		Dir: filepath.Join(n.cfg.Storage.Path, outboxDir), FS: n.cfg.disk, MaxBytes: int64(c.OutboxSize),

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/promslog"
 
 	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/trust"
 	"github.com/barograph-db/barograph/storage/wal"
 )
 
@@ -70,7 +71,7 @@ type WebConfig struct {
 	ConfigFile string
 	// EnableLifecycle answers POST /-/reload and /-/quit.
 	EnableLifecycle bool
-	// EnableAdminAPI answers POST /api/v1/admin/....
+	// EnableAdminAPI answers POST /api/v1/admin/..., and what changes the cluster.
 	EnableAdminAPI bool
 	// RoutePrefix is a path under which everything is served besides / and /prometheus.
 	RoutePrefix string
@@ -95,6 +96,8 @@ type ClusterConfig struct {
 	ReplicationFactor int
 	// BootstrapExpect is how many nodes see each other before the region is founded.
 	BootstrapExpect int
+	// Certificates and keys by which nodes know each other; by default there are none.
+	TLSCertFile, TLSKeyFile, TLSCAFile, TLSServerName, GossipKeyFile string
 	// MoveRate is how many bytes a second are copied to this node; default 64MiB.
 	MoveRate Bytes
 	// OutboxSize is how many bytes are kept for each node that can't take them; default 8GiB.
@@ -124,7 +127,7 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		PlaceHolder("FILE").StringVar(&c.Web.ConfigFile)
 	cmd.Flag("web.enable-lifecycle", "Answer POST /-/reload and POST /-/quit.").
 		BoolVar(&c.Web.EnableLifecycle)
-	cmd.Flag("web.enable-admin-api", "Answer POST /api/v1/admin/....").
+	cmd.Flag("web.enable-admin-api", "Answer POST /api/v1/admin/..., and POST /api/v1/cluster/drain and remove.").
 		BoolVar(&c.Web.EnableAdminAPI)
 	cmd.Flag("web.route-prefix", "Path under which everything is served, besides / and /prometheus.").
 		PlaceHolder("PATH").StringVar(&c.Web.RoutePrefix)
@@ -149,6 +152,16 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		Default("3").IntVar(&c.Cluster.ReplicationFactor)
 	cmd.Flag("cluster.bootstrap-expect", "How many nodes are to see each other before one of them founds the region. Default: 1 without --cluster.join; else this node founds none.").
 		PlaceHolder("N").IntVar(&c.Cluster.BootstrapExpect)
+	cmd.Flag("cluster.tls-cert-file", "Certificate that the node shows other nodes, in PEM. Default: none, what nodes say to each other is not encrypted.").
+		PlaceHolder("FILE").StringVar(&c.Cluster.TLSCertFile)
+	cmd.Flag("cluster.tls-key-file", "Private key of that certificate, in PEM.").
+		PlaceHolder("FILE").StringVar(&c.Cluster.TLSKeyFile)
+	cmd.Flag("cluster.tls-ca-file", "Certificates of the authority that signs those of all nodes, in PEM.").
+		PlaceHolder("FILE").StringVar(&c.Cluster.TLSCAFile)
+	cmd.Flag("cluster.tls-server-name", "Name that the certificates of all nodes are issued for. Default: any that the authority signed is taken.").
+		PlaceHolder("NAME").StringVar(&c.Cluster.TLSServerName)
+	cmd.Flag("cluster.gossip-key-file", "Keys of gossip in base64, one on each line: the first encrypts, all decrypt. Default: none, gossip is not encrypted.").
+		PlaceHolder("FILE").StringVar(&c.Cluster.GossipKeyFile)
 	cmd.Flag("cluster.move-rate", "How many bytes a second are copied to the node when shards move to it, and when its replicas are repaired.").
 		Default("64MiB").SetValue(&c.Cluster.MoveRate)
 	cmd.Flag("cluster.outbox-size", "How many bytes are kept on disk for each node that can't take them; the oldest beyond are left to repair.").
@@ -209,10 +222,24 @@ func (c *Config) Validate() error {
 		return errors.New("--query.max-concurrency must not be negative")
 	case c.Cluster.Name == "" && (len(c.Cluster.Join) > 0 || c.Cluster.BootstrapExpect > 0):
 		return errors.New("--cluster.join and --cluster.bootstrap-expect need --cluster.name")
+	case c.Cluster.Name == "" && c.Cluster.trust() != trust.Options{}:
+		return errors.New("--cluster.tls-... and --cluster.gossip-key-file need --cluster.name")
+	case (c.Cluster.TLSCertFile == "") != (c.Cluster.TLSKeyFile == "") || (c.Cluster.TLSCertFile == "") != (c.Cluster.TLSCAFile == ""):
+		return errors.New("--cluster.tls-cert-file, --cluster.tls-key-file and --cluster.tls-ca-file belong together: give all or none")
+	case c.Cluster.TLSServerName != "" && c.Cluster.TLSCertFile == "":
+		return errors.New("--cluster.tls-server-name needs --cluster.tls-cert-file")
 	case strings.ContainsAny(c.Web.RoutePrefix, "?#{}"):
 		return fmt.Errorf("--web.route-prefix: %q is not a path", c.Web.RoutePrefix)
 	}
 	return nil
+}
+
+// trust is what nodes know each other by.
+func (c *ClusterConfig) trust() trust.Options {
+	return trust.Options{
+		CertFile: c.TLSCertFile, KeyFile: c.TLSKeyFile, CAFile: c.TLSCAFile,
+		ServerName: c.TLSServerName, GossipKeyFile: c.GossipKeyFile,
+	}
 }
 
 // override puts what the command line gives over what the file says.

@@ -61,6 +61,13 @@ func (n *Node) storageEvents() storage.Events {
 			default: // Whoever reads the part next tells of it again.
 			}
 		},
+		Waiting: func(waiting bool, err error) {
+			if waiting {
+				l.Error("The disk is full to the brim: the store waits for room, queries go on", "err", err)
+			} else {
+				l.Info("The store has found room and goes on")
+			}
+		},
 		Retained: func(part string) { l.Info("Dropped a part that is beyond the retention", "part", part) },
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/barograph-db/barograph/cluster"
+	"github.com/barograph-db/barograph/cluster/trust"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/intake"
@@ -36,6 +38,7 @@ type Node struct {
 	metrics   *metrics
 	memory    memory
 	limits    *limit.Limiter
+	trust     *trust.Store // nil for a node by itself
 	listeners []net.Listener
 	started   time.Time
 
@@ -46,6 +49,7 @@ type Node struct {
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
 	pairs        atomic.Pointer[dedup.Elections] // nil where none are looked for, and before the storage is open
+	cluster      atomic.Pointer[cluster.Cluster] // nil for a node by itself, and before the storage is open
 
 	phase       atomic.Int32
 	handler     atomic.Pointer[http.ServeMux]
@@ -96,6 +100,9 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	if n.limits, err = limit.New(n.limitOptions(file), n.registry); err != nil {
 		return nil, err
 	}
+	if err = n.openTrust(); err != nil {
+		return nil, err
+	}
 	if n.listeners, err = listen(cfg.network, cfg.Web.ListenAddresses); err != nil {
 		return nil, err
 	}
@@ -136,6 +143,9 @@ func (n *Node) Run(ctx context.Context) error {
 	adapting, stopAdapting := context.WithCancel(ctx)
 	defer stopAdapting()
 	serving.Go(func() { n.collector.run(adapting) })
+	if n.trust != nil {
+		serving.Go(func() { n.trust.Run(adapting) })
+	}
 
 	err := n.runStorage(ctx, srv)
 	stopAdapting()
@@ -239,10 +249,12 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 // join takes part in the cluster, and returns when the node has its place there, or ctx has ended.
 func (n *Node) join(ctx context.Context, fail context.CancelCauseFunc, others *region, s *stack) (stop func() error) {
 	others.serve(s.engine)
-	for _, r := range others.cluster.Routes() {
+	early := n.waitingRoutes()
+	for _, r := range others.cluster.Routes(n.cfg.Web.EnableAdminAPI) {
+		early = append(early, route{r.Pattern, r.Handler})
 		s.routes = append(s.routes, route{r.Pattern, r.Handler})
 	}
-	n.handler.Store(n.mux(append(n.waitingRoutes(), s.routes[len(s.routes)-len(others.cluster.Routes()):]...)))
+	n.handler.Store(n.mux(early))
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {

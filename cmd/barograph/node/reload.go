@@ -10,12 +10,15 @@ import (
 	"github.com/prometheus/common/version"
 )
 
-// Reload reads the configuration file again and puts it in force. A file with an error changes
-// nothing: the error names what is wrong, and the old configuration goes on.
+// Reload reads the configuration file, certificates and keys again and puts them in force. One that has
+// an error changes nothing: the error names what is wrong, and the old configuration goes on.
 func (n *Node) Reload() error {
 	n.reload.Lock()
 	defer n.reload.Unlock()
 	f, err := LoadFile(n.cfg.ConfigFile)
+	if err == nil {
+		err = n.reloadTrust()
+	}
 	if err != nil {
 		n.metrics.reloadSuccessful.Set(0)
 		n.reloadFailed.Store(true)

@@ -1,0 +1,2 @@
+// Package trusttest makes authorities and certificates for tests.
+package trusttest
