@@ -127,7 +127,7 @@ func TestLacks(t *testing.T) {
 		shards *series.ShardSet
 		want   bool
 	}{
-		{set(2, 0, 3), false}, {set(2), false}, {set(2, 0, 1), true}, {set(2, 2), true}, {nil, true}, {set(3, 0), true},
+		{set(2, 0, 3), false}, {set(2), false}, {set(2, 0, 1), true}, {set(2, 2), true}, {nil, true}, {set(3, 0), false}, {set(3, 2), true}, {set(1, 0), true},
 	} {
 		_, got := lacks(p, nodeNumber(1), c.shards)
 		require.Equal(t, c.want, got)
