@@ -9,7 +9,13 @@
 // record with its codes, each page of the head a lock, and those who wait a change of goroutine. Put
 // together they cost what one frame does.
 //
-// Nobody waits for others to come: where the store is idle, a frame is a batch by itself.
+// # Waiting
+//
+// A batch waits until it has as many frames as lately were unanswered at once, and no longer than 5 ms; then
+// as few as it has are expected from there on. So senders who each wait for an answer share batches, and a
+// lone one is never held up. This is how the log gathers records for a sync (package storage/wal), which
+// has one appender now and waits no more. Without waiting, 12 connections to three nodes have 4 frames in a
+// batch in place of 7, and twice the syncs.
 //
 // # Order
 //
