@@ -76,8 +76,11 @@
 // (go test -run '^$' -bench Stream ./ingest/stream):
 //
 //	                  bytes/sample    processor, both ends
-//	in order              0.67              70 ns/sample
-//	in random order       1.44             100 ns/sample
+//	in order              0.83              50 ns/sample
+//	in random order       1.86              70 ns/sample
+//
+// With a code for each column it is 0.67 bytes and 56 ns, and 1.44 bytes and 97 ns: bytes between nodes are not worth
+// that.
 //
 // A series costs 4 bytes at the sender and 16 at the receiver, and 12 more at each for the coding of
 // its values, for every stream that it is on.
