@@ -31,7 +31,7 @@ type target struct {
 }
 
 // client is not reused beyond one run.
-var client = &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+var client = &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 
 // targets returns those of these names, with the paths of their binaries.
 func targets(barograph string, names []string) ([]target, error) {

@@ -37,11 +37,16 @@ func (a *answers) room() error {
 	return a.mu.err
 }
 
-// add lets an ack go with the next message. Those of frames in flight always have room.
+// add lets an ack go with the next message, after notify at the latest. Those of frames in flight always
+// have room.
 func (a *answers) add(answer ack) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.mu.acks = append(a.mu.acks, answer)
-	a.mu.Unlock()
+}
+
+// notify says that acks wait.
+func (a *answers) notify() {
 	select {
 	case a.wake <- struct{}{}:
 	default:

@@ -57,7 +57,7 @@ func openStreamed(t *testing.T, fs vfs.FS, generation uint32) *streamed {
 	s.mu.refs = map[string]series.Ref{}
 	senders, err := NewSenders(Options{Labels: s.labelsOf})
 	require.NoError(t, err)
-	r, err := NewReceiver(db, ReceiverOptions{})
+	r, err := NewReceiver(gathered(db), ReceiverOptions{})
 	require.NoError(t, err)
 	s.set(r)
 	s.sender = senders.New("peer", s.open, func() bool { return false })

@@ -3,8 +3,8 @@
 // labels go over a stream once, then a sample is a few bytes.
 //
 //	     node that takes the write                               replica
-//	Send ─► copy ─► queue ─► writer ══ frames, beats ══► decode ─► exchange ─► Store.Append
-//	          │                                            (in order)       (several at a time)
+//	Send ─► copy ─► queue ─► writer ══ frames, beats ══► decode ─► exchange ─► Store.Add
+//	          │                                                         (in order)
 //	       pending ◄── done(rejected, err) ── reader ◄══ acks, beats ═════════════┘
 //
 // # Sender
@@ -40,9 +40,8 @@
 //
 // # Order
 //
-// Frames of a stream are appended several at a time, so that waiting for the disk stops nothing. Frames
-// that have a series in common are appended in their order: each entry of the receiver's array says which
-// frame used it last, and a frame waits for those.
+// Frames are handed to the Store in their order, without waiting for the disk: it stores several at a time, in
+// that order (see package gather), and their acks share a message.
 //
 // # Liveness
 //
@@ -84,8 +83,11 @@
 // (go test -run '^$' -bench Stream ./ingest/stream):
 //
 //	                  bytes/sample    processor, both ends
-//	in order              0.67              70 ns/sample
-//	in random order       1.44             100 ns/sample
+//	in order              0.83              50 ns/sample
+//	in random order       1.86              70 ns/sample
+//
+// With a code for each column it is 0.67 bytes and 56 ns, and 1.44 bytes and 97 ns: bytes between nodes are not worth
+// that.
 //
 // A series costs 4 bytes at the sender and 16 at the receiver, and 12 more at each for the coding of
 // its values, for every stream that it is on.

@@ -3,13 +3,14 @@ package stream
 import "sync"
 
 // A flight is the frames of one stream that are being appended, in the order in which they came.
-// They have numbers of their own, without gaps, that may wrap.
+// They have numbers of their own, without gaps.
 type flight struct {
 	limit int
 
 	mu struct {
 		sync.Mutex
-		low      uint32 // the lowest number not finished; the next one where all are
+		over     bool   // Nobody waits any more.
+		low      uint64 // the lowest number not finished; the next one where all are
 		frames   []flown
 		bytes    int
 		answered uint64 // every frame up to this seq is answered
@@ -25,7 +26,6 @@ type flown struct {
 
 func newFlight(limit int) *flight {
 	f := &flight{limit: limit}
-	f.mu.low = 1 << 31 // Far from 0, which entries that were never used have.
 	f.moved.L = &f.mu
 	return f
 }
@@ -35,38 +35,22 @@ func newFlight(limit int) *flight {
 const minFlown = 64
 
 // begin waits until there is room and gives a frame its number. One frame always has room.
-func (f *flight) begin(seq uint64, bytes int) (number uint32, waited bool) {
+func (f *flight) begin(seq uint64, bytes int) (number uint64, waited bool) {
 	bytes += f.limit / minFlown
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.mu.frames) > 0 && f.mu.bytes+bytes > f.limit {
+	for len(f.mu.frames) > 0 && f.mu.bytes+bytes > f.limit && !f.mu.over {
 		waited = true
 		f.moved.Wait()
 	}
-	number = f.mu.low + uint32(len(f.mu.frames))
+	number = f.mu.low + uint64(len(f.mu.frames))
 	f.mu.frames = append(f.mu.frames, flown{seq: seq, bytes: bytes})
 	f.mu.bytes += bytes
 	return number, waited
 }
 
-// lowest is the number below which all are finished.
-func (f *flight) lowest() uint32 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mu.low
-}
-
-// wait returns when the frame is finished, and all before it.
-func (f *flight) wait(number uint32) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for number-f.mu.low < uint32(len(f.mu.frames)) {
-		f.moved.Wait()
-	}
-}
-
-// finish ends a frame.
-func (f *flight) finish(number uint32) {
+// finish ends a frame. It returns the highest seq up to which every frame is answered.
+func (f *flight) finish(number uint64) (answered uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.frames[number-f.mu.low].finished = true
@@ -76,23 +60,25 @@ func (f *flight) finish(number uint32) {
 		f.mu.answered = max(f.mu.answered, f.mu.frames[n].seq)
 		n++
 	}
-	f.mu.low += uint32(n)
+	f.mu.low += uint64(n)
 	f.mu.frames = append(f.mu.frames[:0], f.mu.frames[n:]...)
 	f.moved.Broadcast()
+	return f.mu.answered
 }
 
-// land waits until all are finished.
+// land waits until all are finished, or nobody waits any more.
 func (f *flight) land() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.mu.frames) > 0 {
+	for len(f.mu.frames) > 0 && !f.mu.over {
 		f.moved.Wait()
 	}
 }
 
-// answered is the highest seq up to which every frame is answered.
-func (f *flight) answered() uint64 {
+// abandon ends all waiting.
+func (f *flight) abandon() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mu.answered
+	f.mu.over = true
+	f.moved.Broadcast()
 }

@@ -32,7 +32,7 @@ func FuzzReceiver(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, hello, first, second []byte) {
 		store := newFakeStore(false)
-		r, err := NewReceiver(store, ReceiverOptions{MaxRefs: 1 << 12})
+		r, err := NewReceiver(gathered(store), ReceiverOptions{MaxRefs: 1 << 12})
 		require.NoError(t, err)
 		p, ended := newPipe(nil), make(chan error, 1)
 		go func() {

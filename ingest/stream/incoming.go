@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/barograph-db/barograph/storage/frame"
@@ -24,6 +23,7 @@ type incoming struct {
 	flight  *flight
 	answers *answers
 
+	frame frame.Frame // the one at hand
 	sets  []series.Labels
 	owned []series.Ref
 }
@@ -32,25 +32,15 @@ type incoming struct {
 type entry struct {
 	own        series.Ref // 0 is none
 	generation uint32     // the sender's
-	used       uint32     // number of the last frame in flight that used it
 }
 
-// A job is a frame to be appended.
-type job struct {
-	frame frame.Frame
-	seq   uint64
-	epoch uint64
-}
-
-var jobs = sync.Pool{New: func() any { return new(job) }}
-
-func (j *job) recycle() {
-	f := &j.frame
+// empty lets go of the frame at hand, and of its memory if that is much.
+func (in *incoming) empty() {
+	f := &in.frame
 	if cap(f.Refs) > maxPooled || cap(f.Series)+cap(f.Histograms)+cap(f.Exemplars)+cap(f.Metadata) > maxPooled/4 {
-		return
+		*f = frame.Frame{}
 	}
 	f.Reset()
-	jobs.Put(j)
 }
 
 func (r *Receiver) newIncoming(conn Conn, from *sender) *incoming {
@@ -66,8 +56,10 @@ func (r *Receiver) newIncoming(conn Conn, from *sender) *incoming {
 func (in *incoming) serve(ctx context.Context) error {
 	quit, sent := make(chan struct{}), make(chan error, 1)
 	go func() { sent <- in.answers.run(quit) }()
+	stop := context.AfterFunc(ctx, in.flight.abandon) // A disk may never answer.
 	err := in.receive(ctx)
 	in.flight.land()
+	stop()
 	close(quit)
 	failed := <-sent
 	if !errors.Is(err, io.EOF) {
@@ -110,8 +102,8 @@ func (in *incoming) receive(ctx context.Context) error {
 
 // take decodes a frame and sees to it that it is appended and answered.
 func (in *incoming) take(ctx context.Context, n numbered, epoch uint64) error {
-	j := jobs.Get().(*job)
-	f := &j.frame
+	f := &in.frame
+	defer in.empty()
 	if err := in.decoder.Decode(f, n.body); err != nil {
 		return fmt.Errorf("frame %d: %w", n.seq, err)
 	}
@@ -123,7 +115,6 @@ func (in *incoming) take(ctx context.Context, n numbered, epoch uint64) error {
 		return err
 	}
 	if n.seq == 0 { // The samples that lack a series for it will say so.
-		j.recycle()
 		return nil
 	}
 	in.metrics.samples.Add(float64(f.Samples()))
@@ -138,21 +129,19 @@ func (in *incoming) take(ctx context.Context, n numbered, epoch uint64) error {
 	if waited {
 		in.metrics.waits.Inc()
 	}
-	after, ordered := in.exchange(f, number)
-	j.seq, j.epoch = n.seq, epoch
 	in.metrics.inFlight.Inc()
-	go func() {
-		if ordered {
-			in.metrics.ordered.Inc()
-			in.flight.wait(after)
-		}
-		in.answers.add(in.append(ctx, j, refused))
-		j.recycle()
+	done := func(rejected []frame.Rejected, err error) func() {
+		in.answers.add(in.answer(ctx, n, epoch, rejected, err))
 		in.metrics.inFlight.Dec()
-		in.flight.finish(number)
-		in.answered(in.from, in.flight.answered())
-	}()
-	return nil
+		in.answered(in.from, in.flight.finish(number))
+		return in.answers.notify
+	}
+	if refused != nil || in.opts.Stale(epoch) {
+		done(nil, refused)()
+		return nil
+	}
+	in.exchange(f)
+	return in.store.Add(ctx, f, weight, done)
 }
 
 // define finds or creates series. refused is why the store would not; an error is the sender's fault.
@@ -185,54 +174,32 @@ func (in *incoming) define(ctx context.Context, defs []frame.SeriesDef) (refused
 	return nil, nil
 }
 
-// exchange turns the sender's references into the store's, zero where there is none, and notes that
-// frame number uses them. ordered says that a frame in flight, number after at last, has some of them
-// too.
-func (in *incoming) exchange(f *frame.Frame, number uint32) (after uint32, ordered bool) {
-	x := exchange{table: &in.table, number: number, flying: number - in.flight.lowest()}
+// exchange turns the sender's references into the store's, zero where there is none.
+func (in *incoming) exchange(f *frame.Frame) {
 	for i, ref := range f.Refs {
-		f.Refs[i] = x.own(ref)
+		f.Refs[i] = in.own(ref)
 	}
 	for i := range f.Histograms {
-		f.Histograms[i].Ref = x.own(f.Histograms[i].Ref)
+		f.Histograms[i].Ref = in.own(f.Histograms[i].Ref)
 	}
 	for i := range f.Exemplars {
-		f.Exemplars[i].Ref = x.own(f.Exemplars[i].Ref)
+		f.Exemplars[i].Ref = in.own(f.Exemplars[i].Ref)
 	}
-	return number - x.nearest, x.nearest > 0
 }
 
-// An exchange is that of one frame.
-type exchange struct {
-	table   *table[entry]
-	number  uint32
-	flying  uint32 // Frames from number-flying on are in flight.
-	nearest uint32 // How far before number lies the nearest in flight that shares a series; 0 is none.
+func (in *incoming) own(ref series.Ref) series.Ref {
+	if e := in.table.get(ref.Index()); e != nil && e.generation == ref.Generation() {
+		return e.own
+	}
+	return 0
 }
 
-func (x *exchange) own(ref series.Ref) series.Ref {
-	e := x.table.get(ref.Index())
-	if e == nil || e.generation != ref.Generation() {
-		return 0
-	}
-	if distance := x.number - e.used; distance-1 < x.flying && (x.nearest == 0 || distance < x.nearest) {
-		x.nearest = distance
-	}
-	e.used = x.number
-	return e.own
-}
-
-// append appends a job's frame and returns the answer. That a frame is stale is looked at again when it is
-// stored: whoever is told that such frames are taken no more finds here all that were.
-func (in *incoming) append(ctx context.Context, j *job, refused error) ack {
-	stale := ack{seq: j.seq, code: Stale}
-	if in.opts.Stale(j.epoch) {
+// answer says what became of a frame. That it is stale is looked at when it has been stored: whoever is told that
+// such frames are taken no more finds here all that were.
+func (in *incoming) answer(ctx context.Context, n numbered, epoch uint64, rejected []frame.Rejected, err error) ack {
+	if in.opts.Stale(epoch) {
 		in.metrics.refused.Inc()
-		return stale
-	}
-	rejected, err := []frame.Rejected(nil), refused
-	if err == nil {
-		rejected, err = in.store.Append(ctx, &j.frame)
+		return ack{seq: n.seq, code: Stale}
 	}
 	if err != nil {
 		in.metrics.refused.Inc()
@@ -240,11 +207,7 @@ func (in *incoming) append(ctx context.Context, j *job, refused error) ack {
 		if ctx.Err() != nil {
 			code = Closing
 		}
-		return ack{seq: j.seq, code: code, text: err.Error()}
-	}
-	if in.opts.Stale(j.epoch) {
-		in.metrics.refused.Inc()
-		return stale
+		return ack{seq: n.seq, code: code, text: err.Error()}
 	}
 	in.metrics.taken.Inc()
 	for _, r := range rejected {
@@ -252,5 +215,5 @@ func (in *incoming) append(ctx context.Context, j *job, refused error) ack {
 			in.metrics.unknown.Inc()
 		}
 	}
-	return ack{seq: j.seq, rejected: rejected}
+	return ack{seq: n.seq, rejected: rejected}
 }

@@ -110,7 +110,6 @@ type receiverMetrics struct {
 	bytes          prometheus.Counter
 	definitions    prometheus.Counter
 	unknown        prometheus.Counter
-	ordered        prometheus.Counter
 	waits          prometheus.Counter
 	turnedAway     prometheus.Counter
 	broken         prometheus.Counter
@@ -138,8 +137,6 @@ func newReceiverMetrics(reg prometheus.Registerer) *receiverMetrics {
 			"Series defined by other nodes' streams."),
 		unknown: counter("barograph_stream_unknown_samples_total",
 			"Samples received of series that the stream did not define or the storage has forgotten; they come again with labels."),
-		ordered: counter("barograph_stream_ordered_frames_total",
-			"Frames that waited for one before them with samples of the same series."),
 		waits: counter("barograph_stream_full_total",
 			"Times that a stream was not read because too much of it was being appended."),
 		turnedAway: counter("barograph_stream_turned_away_total",

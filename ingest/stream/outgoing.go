@@ -45,7 +45,7 @@ type outgoing struct {
 func newOutgoing(s *Sender, conn OutConn, refs uint32) *outgoing {
 	return &outgoing{
 		conn: conn, queue: s.queue, labels: s.opts.Labels, behind: s.behind, epoch: s.opts.Epoch, metrics: s.metrics,
-		known: table[uint32]{limit: refs}, encoder: frame.NewEncoder(), begin: time.Now(),
+		known: table[uint32]{limit: refs}, encoder: frame.NewPlainEncoder(), begin: time.Now(),
 	}
 }
 

@@ -20,9 +20,11 @@ type Store interface {
 	// Refs appends to dst the reference of each label set, creating the series that are missing.
 	// It keeps nothing of sets.
 	Refs(ctx context.Context, dst []series.Ref, sets []series.Labels) ([]series.Ref, error)
-	// Append returns when the samples of f are stored, with those it refused, in the order of the
-	// frame. f may be reused then.
-	Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, error)
+	// Add takes f, of about so many bytes, in memory, and may wait until it can; an error says that ctx
+	// ended meanwhile. Frames are stored in the order of the calls. done is called once: with the samples that
+	// were refused, in the order of the frame, when all others are stored, or with an error. It does not
+	// block. What it returns is to be called when other frames that were stored together with it are done.
+	Add(ctx context.Context, f *frame.Frame, bytes int, done func([]frame.Rejected, error) (after func())) error
 }
 
 // Receiver serves the streams of other nodes' senders. Its methods may be called concurrently.

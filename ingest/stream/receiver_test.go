@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"io"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ func TestBeats(t *testing.T) {
 // A sender whose stream broke is remembered, and those beyond the bounds are not.
 func TestRemembersSenders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := NewReceiver(newFakeStore(false), ReceiverOptions{MaxSenders: 3, MaxStreams: 2})
+		r, err := NewReceiver(gathered(newFakeStore(false)), ReceiverOptions{MaxSenders: 3, MaxStreams: 2})
 		require.NoError(t, err)
 		open := func(node byte, id uint64) (*pipe, <-chan error) {
 			p, ended := newPipe(nil), make(chan error, 1)
@@ -88,15 +89,15 @@ func TestRemembersSenders(t *testing.T) {
 	})
 }
 
-// Frames that share a series are appended in their order, others at the same time.
-func TestOrderOfSeries(t *testing.T) {
+// Frames are appended in their order, those that come while the store is busy together.
+func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gates := map[int64]chan struct{}{1: make(chan struct{}), 2: make(chan struct{}), 3: make(chan struct{}), 4: make(chan struct{})}
-		var begun atomic.Int64
+		gate := make(chan struct{})
+		var appended [][]int64
 		store := newFakeStore(false)
 		store.append = func(_ context.Context, f *frame.Frame) error {
-			begun.Add(1 << (8 * (f.Times[0] - 1)))
-			<-gates[f.Times[0]]
+			appended = append(appended, slices.Compact(slices.Clone(f.Times)))
+			<-gate
 			return nil
 		}
 		h := started(t, Options{}, ReceiverOptions{}, store, nil)
@@ -105,24 +106,45 @@ func TestOrderOfSeries(t *testing.T) {
 			o := newOutcome()
 			outcomes = append(outcomes, o)
 			require.NoError(t, h.sender.Send(row(first, 10, int64(i+1)), o.done))
+			synctest.Wait()
 		}
-		synctest.Wait()
-		require.EqualValues(t, 0x01000101, begun.Load())
-		close(gates[4])
-		require.NoError(t, outcomes[3].wait())
-		require.Zero(t, h.receiver.Senders()[0].Answered, "the first is not")
-		close(gates[1])
+		require.Zero(t, h.receiver.Senders()[0].Answered)
+		gate <- struct{}{}
 		require.NoError(t, outcomes[0].wait())
 		synctest.Wait()
-		require.EqualValues(t, 0x01010101, begun.Load())
 		require.EqualValues(t, 1, h.receiver.Senders()[0].Answered)
-		close(gates[2])
-		close(gates[3])
+		close(gate)
 		for _, o := range outcomes {
 			require.NoError(t, o.wait())
 		}
 		synctest.Wait()
 		require.EqualValues(t, 4, h.receiver.Senders()[0].Answered)
+		require.Equal(t, [][]int64{{1}, {2, 3, 4}}, appended)
+	})
+}
+
+// A stream whose context has ended ends, also where the store does not answer.
+func TestEndsWithoutTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		store := newFakeStore(false)
+		store.append = func(context.Context, *frame.Frame) error { <-gate; return nil }
+		r, err := NewReceiver(gathered(store), ReceiverOptions{InFlightBytes: minFlown})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		p, ended := newPipe(nil), make(chan error, 1)
+		defer context.AfterFunc(ctx, p.sever)()
+		go func() { ended <- r.Serve(ctx, testNode, end{p, 1}) }()
+		peer := end{p, 0}
+		require.NoError(t, peer.Send(appendHello(nil, 1)))
+		for i := range uint64(3) {
+			require.NoError(t, peer.Send(seal(appendFrame(appendFrames(nil, tidings{}), i+1, frame.AppendEncode(nil, row(0, 3, 1))))))
+		}
+		synctest.Wait()
+		cancel()
+		require.Error(t, <-ended)
+		close(gate)
+		time.Sleep(time.Second) // What was handed in is appended all the same.
 	})
 }
 
@@ -164,7 +186,7 @@ func TestDuplicatedConnection(t *testing.T) {
 // A peer that reads no answers is read no further, and what it sends is bounded.
 func TestUnreadAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := NewReceiver(newFakeStore(false), ReceiverOptions{})
+		r, err := NewReceiver(gathered(newFakeStore(false)), ReceiverOptions{})
 		require.NoError(t, err)
 		p, ended := newPipe(nil), make(chan error, 1)
 		go func() { ended <- r.Serve(t.Context(), testNode, end{p, 1}) }()
@@ -194,7 +216,7 @@ func TestEndInOrder(t *testing.T) {
 		store := newFakeStore(false)
 		gate := make(chan struct{})
 		store.append = func(context.Context, *frame.Frame) error { <-gate; return nil }
-		r, err := NewReceiver(store, ReceiverOptions{})
+		r, err := NewReceiver(gathered(store), ReceiverOptions{})
 		require.NoError(t, err)
 		p, ended := newPipe(nil), make(chan error, 1)
 		go func() { ended <- r.Serve(t.Context(), testNode, end{p, 1}) }()

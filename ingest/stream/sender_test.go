@@ -508,7 +508,7 @@ func TestRefusals(t *testing.T) {
 		require.Error(t, err)
 	}
 	for _, o := range []ReceiverOptions{{MaxRefs: -1}, {MaxStreams: -1}, {InFlightBytes: -1}, {MaxSenders: -1}, {Remember: -1}, {Silence: -1}} {
-		_, err = NewReceiver(newFakeStore(false), o)
+		_, err = NewReceiver(gathered(newFakeStore(false)), o)
 		require.Error(t, err)
 	}
 }

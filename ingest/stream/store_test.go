@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/ingest/gather"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
 )
@@ -34,6 +35,22 @@ type fakeStore struct {
 		metadata map[frame.Metadata]int
 		frames   int
 	}
+}
+
+// gathered makes a store one that frames are handed to, as a node does.
+func gathered(s interface {
+	Refs(ctx context.Context, dst []series.Ref, sets []series.Labels) ([]series.Ref, error)
+	Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, error)
+},
+) Store {
+	return struct {
+		refs
+		*gather.Gatherer
+	}{s, gather.New(s.Append, gather.Options{})}
+}
+
+type refs interface {
+	Refs(ctx context.Context, dst []series.Ref, sets []series.Labels) ([]series.Ref, error)
 }
 
 type fakeSeries struct {

@@ -46,7 +46,7 @@ func start(t testing.TB, o Options, ro ReceiverOptions, store *fakeStore, fault 
 	}
 	senders, err := NewSenders(o)
 	require.NoError(t, err)
-	h.receiver, err = NewReceiver(store, ro)
+	h.receiver, err = NewReceiver(gathered(store), ro)
 	require.NoError(t, err)
 	h.set(h.receiver)
 	h.sender = senders.New("peer", h.open, func() bool { return false })
@@ -218,7 +218,7 @@ func testOracle(t *testing.T, seed uint64) {
 		if seed%4 == 3 && i%100 == 50 { // The receiver starts anew, with another store.
 			stores = append(stores, newFakeStore(true))
 			_, _ = stores[len(stores)-1].Refs(t.Context(), nil, []series.Labels{series.FromStrings("__name__", "other")})
-			next, err := NewReceiver(stores[len(stores)-1], ReceiverOptions{})
+			next, err := NewReceiver(gathered(stores[len(stores)-1]), ReceiverOptions{})
 			require.NoError(t, err)
 			h.set(next)
 		}

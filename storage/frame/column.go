@@ -26,15 +26,32 @@ const (
 var coders = sync.Pool{New: func() any { return &huff0.Scratch{} }}
 
 // appendColumn appends the bytes of a column, whose length the reader will know.
-func appendColumn(b, column []byte) []byte {
+func (c *columns) appendColumn(b, column []byte) []byte {
 	if len(column) == 0 {
 		return b
+	}
+	if c.plain {
+		return appendPlain(b, column)
 	}
 	s := coders.Get().(*huff0.Scratch)
 	defer coders.Put(s)
 	for len(column) > 0 {
 		n := min(len(column), maxBlock)
 		b = appendBlock(b, column[:n], s)
+		column = column[n:]
+	}
+	return b
+}
+
+// appendPlain is appendColumn without a code.
+func appendPlain(b, column []byte) []byte {
+	for len(column) > 0 {
+		n := min(len(column), maxBlock)
+		if block := column[:n]; bytes.Count(block, block[:1]) == n {
+			b = append(b, blockRun, block[0])
+		} else {
+			b = append(append(b, blockRaw), block...)
+		}
 		column = column[n:]
 	}
 	return b

@@ -31,6 +31,7 @@ const (
 // columns is scratch space for the float samples of a frame, used to write and to read.
 type columns struct {
 	order, spare []uint32
+	plain        bool // Columns are written without a code.
 
 	wide       []uint64 // gaps
 	gaps, high []byte
@@ -101,9 +102,9 @@ func (c *columns) appendShape(b []byte, f *Frame) []byte {
 		flags |= flagWide
 	}
 	b = binary.AppendUvarint(append(b, flags), uint64(f.Refs[c.order[0]].Index()))
-	b = appendColumn(b, c.gaps)
+	b = c.appendColumn(b, c.gaps)
 	if flags&flagWide != 0 {
-		b = appendColumn(b, c.high)
+		b = c.appendColumn(b, c.high)
 	}
 	b = append(b, c.rare...)
 	b = c.appendTimes(b, f.Times)
@@ -188,7 +189,7 @@ func (c *columns) appendTimes(b []byte, times []int64) []byte {
 	}
 	b = append(b, 0)
 	b = binary.AppendUvarint(b, uint64(len(c.varints)))
-	return appendColumn(b, c.varints)
+	return c.appendColumn(b, c.varints)
 }
 
 // appendValues appends the values and generations, relative to the bases, which it moves on, and
@@ -201,12 +202,12 @@ func (c *columns) appendValues(b []byte, f *Frame, base *bases) ([]byte, digest)
 	d := c.encodeValues(f, base)
 	b = append(b, c.gens...)
 	b = append(b, 0)
-	b = appendColumn(b, c.changed)
-	b = appendColumn(b, c.classes)
-	b = appendColumn(b, c.low)
-	b = appendColumn(b, c.mid)
-	b = appendColumn(b, c.rest)
-	b = appendColumn(b, c.raw)
+	b = c.appendColumn(b, c.changed)
+	b = c.appendColumn(b, c.classes)
+	b = c.appendColumn(b, c.low)
+	b = c.appendColumn(b, c.mid)
+	b = c.appendColumn(b, c.rest)
+	b = c.appendColumn(b, c.raw)
 	return b, d
 }
 

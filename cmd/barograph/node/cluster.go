@@ -20,6 +20,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/rpc"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
+	"github.com/barograph-db/barograph/ingest/gather"
 	"github.com/barograph-db/barograph/ingest/outbox"
 	"github.com/barograph-db/barograph/ingest/router"
 	"github.com/barograph-db/barograph/ingest/stream"
@@ -103,8 +104,9 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 			err = errors.Join(err, r.outbox.Close())
 		}
 	}()
+	own := local{DB: db, frames: gather.New(db.Append, gather.Options{Registerer: n.registry})}
 	if r.router, err = router.New(router.Options{
-		Self: id, Local: db, Reach: r.reach, Missed: r.missed, Stale: isStale, CatchUp: r.catchUp, Registerer: n.registry,
+		Self: id, Local: own, Reach: r.reach, Missed: r.missed, Stale: isStale, CatchUp: r.catchUp, Registerer: n.registry,
 	}); err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	if r.receiver, err = stream.NewReceiver(db, stream.ReceiverOptions{Code: codeOf, Stale: r.router.Stale, Registerer: n.registry}); err != nil {
+	if r.receiver, err = stream.NewReceiver(own, stream.ReceiverOptions{Code: codeOf, Stale: r.router.Stale, Registerer: n.registry}); err != nil {
 		return nil, err
 	}
 	return r, r.newRepairer(made)
@@ -133,6 +135,20 @@ func (r *region) catchUp(ctx context.Context, id placement.NodeID) {
 	if err := r.cluster.CatchUp(ctx, id, r.router.Epoch()+1); err != nil {
 		r.node.logger.Debug("A newer placement could not be had", "node", id, "err", err)
 	}
+}
+
+// local is what this node holds, for frames of its own and of other nodes.
+type local struct {
+	*storage.DB
+	frames *gather.Gatherer
+}
+
+func (l local) Append(ctx context.Context, f *frame.Frame) ([]frame.Rejected, error) {
+	return l.frames.Append(ctx, f)
+}
+
+func (l local) Add(ctx context.Context, f *frame.Frame, bytes int, done gather.Done) error {
+	return l.frames.Add(ctx, f, bytes, done)
 }
 
 // codeOf says what a sender is told of an error of the storage.
