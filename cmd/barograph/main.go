@@ -14,9 +14,6 @@ func main() {
 	if version.Version == "" { // Built without the Makefile.
 		version.Version = "0.0.0-dev"
 	}
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		loosen()
-	}
 	os.Exit(run(os.Args[1:], streams{out: os.Stdout, err: os.Stderr}))
 }
 

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// loosen is for Linux.
-func loosen() {}
