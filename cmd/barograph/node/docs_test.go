@@ -183,8 +183,11 @@ func TestEveryLimitHasAKey(t *testing.T) {
 		{reflect.New(reflect.TypeFor[Query]()).Elem(), reflect.Value{}},
 	} {
 		for i := range c.file.NumField() {
-			if c.file.Field(i).CanInt() {
-				c.file.Field(i).SetInt(7)
+			switch f := c.file.Field(i); {
+			case f.CanInt():
+				f.SetInt(7)
+			case f.Type() == reflect.TypeFor[Room]():
+				f.Set(reflect.ValueOf(Room{Bytes: 7, Given: true}))
 			}
 		}
 		switch v := c.file.Interface().(type) {
