@@ -19,7 +19,6 @@ const (
 type Mover struct {
 	opts     Options
 	metrics  *metrics
-	throttle throttle
 	progress Progress
 }
 
@@ -29,7 +28,7 @@ func New(opts Options) (*Mover, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	return &Mover{opts: opts, metrics: newMetrics(opts.Registerer), throttle: throttle{rate: opts.Rate}}, nil
+	return &Mover{opts: opts, metrics: newMetrics(opts.Registerer)}, nil
 }
 
 // Run fills one batch after the other until ctx ends.
@@ -169,7 +168,7 @@ func (f *fill) copy(ctx context.Context, batch []replica) error {
 		f.bytes, f.samples = f.bytes+int64(bytes), f.samples+int64(samples)
 		f.metrics.bytes.Add(float64(bytes))
 		f.metrics.samples.Add(float64(samples))
-		return f.throttle.take(ctx, bytes)
+		return f.opts.Throttle.Take(ctx, bytes)
 	})
 	f.width = resize(f.width, f.bytes-before, err != nil)
 	if err != nil {
@@ -200,7 +199,7 @@ func (f *fill) after(ctx context.Context, err error) {
 	}
 	f.metrics.failures.Inc()
 	f.opts.Logger.Warn("A move waits and is tried again", "shards", len(f.state.Replicas), "before", f.state.Before, "err", err)
-	_ = sleep(ctx, f.wait)
+	f.pause(ctx, nil, f.wait)
 	f.wait = min(2*f.wait, lastWait)
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/throttle"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -94,7 +95,7 @@ func (w *world) start() (stop func(), reg *prometheus.Registry) {
 	w.t.Helper()
 	reg = prometheus.NewRegistry()
 	m, err := New(Options{
-		Self: id(2), Retention: 10 * 24 * time.Hour, Rate: w.rate, Dir: "data", FS: w.disk, Registerer: reg,
+		Self: id(2), Retention: 10 * 24 * time.Hour, Throttle: throttle.New(w.rate), Dir: "data", FS: w.disk, Registerer: reg,
 		Placement: func() *placement.Placement { w.mu.Lock(); defer w.mu.Unlock(); return w.placement },
 		Changed:   func() <-chan struct{} { w.mu.Lock(); defer w.mu.Unlock(); return w.changed },
 		ShutOut: func(epoch uint64, shards []series.Shard) bool {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/throttle"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -37,8 +38,8 @@ type Options struct {
 
 	// Retention is how far back is copied; default, and least, a day.
 	Retention time.Duration
-	// Rate is how many bytes are taken in a second; default 64 MiB.
-	Rate int64
+	// Throttle bounds the bytes that are taken in; by default one of its own.
+	Throttle *throttle.Throttle
 	// Settle is how long after that copying begins; default 12 seconds, which is longer than a writer waits
 	// for a replica to take a frame, and until all have heard who lacks one: they have what was acknowledged before, or
 	// are known to lack it.
@@ -80,8 +81,8 @@ type Progress struct {
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {
 	o.Retention = max(o.Retention, 24*time.Hour)
-	if o.Rate == 0 {
-		o.Rate = 64 << 20
+	if o.Throttle == nil {
+		o.Throttle = throttle.New(0)
 	}
 	if o.Settle == 0 {
 		o.Settle = 12 * time.Second
@@ -103,8 +104,8 @@ func (o *Options) Validate() error {
 		return errors.New("there is no data directory")
 	case o.Placement == nil || o.Changed == nil || o.ShutOut == nil || o.Gaps == nil || o.Copy == nil || o.Filled == nil || o.Report == nil:
 		return errors.New("a function is missing")
-	case o.Rate < 0 || o.Settle < 0:
-		return errors.New("the rate and the time to settle must not be negative")
+	case o.Settle < 0:
+		return errors.New("the time to settle must not be negative")
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (c *comparison) fetch(ctx context.Context, from placement.NodeID, stretches
 	for _, s := range stretches {
 		n, err := c.opts.Fetch(ctx, from, s, func(bytes int) error {
 			c.metrics.bytes.Add(float64(bytes))
-			return c.throttle.take(ctx, bytes)
+			return c.opts.Throttle.Take(ctx, bytes)
 		})
 		fetched += n
 		c.metrics.samples.Add(float64(n))

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/barograph-db/barograph/cluster/placement"
+	"github.com/barograph-db/barograph/cluster/throttle"
 	"github.com/barograph-db/barograph/storage/series"
 )
 
@@ -40,8 +41,8 @@ type Options struct {
 	// Closed is called when a gap of this node that has a part is no more, before that is kept.
 	Closed func(context.Context, Gap) error
 
-	// Rate is how many bytes are fetched in a second; default 64 MiB.
-	Rate int64
+	// Throttle bounds the bytes that are taken in; by default one of its own.
+	Throttle *throttle.Throttle
 
 	// Dir is the node's data directory; FS is what it is on, the disk by default.
 	Dir string
@@ -62,8 +63,8 @@ type Stretch struct {
 
 // EnsureDefaults replaces zero values.
 func (o *Options) EnsureDefaults() {
-	if o.Rate == 0 {
-		o.Rate = 64 << 20
+	if o.Throttle == nil {
+		o.Throttle = throttle.New(0)
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -84,8 +85,6 @@ func (o *Options) Validate() error {
 		return errors.New("a function that tells of the cluster is missing")
 	case o.Digests == nil || o.Call == nil || o.Lost == nil || o.Repaired == nil || o.Fetch == nil || o.Closed == nil:
 		return errors.New("a function that does something is missing")
-	case o.Rate < 0:
-		return errors.New("the rate must not be negative")
 	}
 	return nil
 }

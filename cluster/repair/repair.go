@@ -22,11 +22,10 @@ const (
 
 // Repairer repairs the replicas of a node.
 type Repairer struct {
-	opts     Options
-	metrics  *metrics
-	throttle throttle
-	turn     chan struct{} // taken by who makes digests
-	changed  chan struct{}
+	opts    Options
+	metrics *metrics
+	turn    chan struct{} // taken by who makes digests
+	changed chan struct{}
 
 	// Of Run alone.
 	round round
@@ -48,7 +47,7 @@ func New(opts Options) (*Repairer, error) {
 		return nil, err
 	}
 	r := &Repairer{
-		opts: opts, throttle: throttle{rate: opts.Rate}, turn: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		opts: opts, turn: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		round: newRound(), tried: map[task]attempt{},
 	}
 	s, err := r.load()

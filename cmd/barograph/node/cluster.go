@@ -18,6 +18,7 @@ import (
 	"github.com/barograph-db/barograph/cluster/placement"
 	"github.com/barograph-db/barograph/cluster/repair"
 	"github.com/barograph-db/barograph/cluster/rpc"
+	"github.com/barograph-db/barograph/cluster/throttle"
 	"github.com/barograph-db/barograph/ingest"
 	"github.com/barograph-db/barograph/ingest/dedup"
 	"github.com/barograph-db/barograph/ingest/gather"
@@ -52,7 +53,8 @@ type region struct {
 	receiver *stream.Receiver
 	mover    *move.Mover
 	repairer *repair.Repairer
-	engine   *querier.Engine // since serve
+	throttle *throttle.Throttle // of both
+	engine   *querier.Engine    // since serve
 	doubts   doubts
 	givenUp  givenUp
 	view     atomic.Pointer[plan.View]
@@ -72,7 +74,7 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		return nil, err
 	}
 	c := n.cfg.Cluster
-	r := &region{node: n, db: db, pairs: dedup.NewTable()}
+	r := &region{node: n, db: db, throttle: throttle.New(int64(c.MoveRate)), pairs: dedup.NewTable()}
 	if err := r.doubts.load(n.cfg.disk, r.doubtsPath(), made, time.Now()); err != nil {
 		n.logger.Error("What this node trusted when it went away is not known: it doubts all that it has until it has heard from all others", "err", err)
 	}

@@ -30,7 +30,7 @@ func (r *region) newMover(engine *querier.Engine) (err error) {
 				r.node.logger.Error("How far moves have come could not be told to the other nodes", "err", err)
 			}
 		},
-		Retention: time.Duration(r.node.options.Retention.Time), Rate: int64(r.node.cfg.Cluster.MoveRate),
+		Retention: time.Duration(r.node.options.Retention.Time), Throttle: r.throttle,
 		Dir: r.node.cfg.Storage.Path, FS: r.node.cfg.disk, Logger: r.node.logger, Registerer: r.node.registry,
 	})
 	return err

@@ -54,8 +54,8 @@ func (r *region) newRepairer(made bool) (err error) {
 			}
 			return errors.Join(errs...)
 		},
-		Rate: int64(r.node.cfg.Cluster.MoveRate),
-		Dir:  r.node.cfg.Storage.Path, FS: r.node.cfg.disk, Logger: r.node.logger, Registerer: r.node.registry,
+		Throttle: r.throttle,
+		Dir:      r.node.cfg.Storage.Path, FS: r.node.cfg.disk, Logger: r.node.logger, Registerer: r.node.registry,
 	}); err != nil {
 		return err
 	}
