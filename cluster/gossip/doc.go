@@ -70,7 +70,8 @@
 //
 // Of 400 deaths among 10 nodes half were noticed by all within 1.8 s, 99 % within 2.7 s, the last
 // after 3.3 s (go test -run 'TestDeath/^10$' -count 400 -v ./cluster/gossip). A node that is alive
-// has the time of suspicion to deny its death; rumours go out every 100 ms. With delays of 100±30 ms
+// has the time of suspicion to deny its death; rumours go out every 100 ms, to 8 × log10(n) others
+// from each that hears them: with half of that, a denial was lost on some node in one of ten minutes. With delays of 100±30 ms
 // each way and 3 % of packets lost nobody is taken for dead (TestNoFalseDeaths).
 //
 // Idle, with a placement of 1.3 KB and 100 bytes of each node among the facts, each of 10 nodes sends

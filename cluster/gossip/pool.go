@@ -22,6 +22,7 @@ const (
 	probeTimeout   = 150 * time.Millisecond
 	suspicionMult  = 4
 	gossipInterval = 100 * time.Millisecond
+	retransmitMult = 8
 	exchange       = 15 * time.Second // Of states, with one other node.
 	leaveTimeout   = 4 * time.Second  // For some others to be told.
 	streamTimeout  = 10 * time.Second // Of an exchange.
@@ -145,7 +146,7 @@ func (p *Pool) start(t *transport) (*memberlist.Memberlist, error) {
 	c.Name, c.Label = p.opts.Node.String(), p.opts.Cluster
 	c.Transport = t
 	c.ProbeInterval, c.ProbeTimeout = probeInterval, probeTimeout
-	c.GossipInterval = gossipInterval
+	c.GossipInterval, c.RetransmitMult = gossipInterval, retransmitMult
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = suspicionMult, 1
 	c.PushPullInterval = exchange
 	c.TCPTimeout = streamTimeout
