@@ -135,20 +135,32 @@ func (r *Rule) settle(at int64, a *Alert) {
 	}
 }
 
+// Sending says when alerts are sent.
+type Sending struct {
+	At       int64         // the evaluation's timestamp
+	Now      int64         // by the clock; an evaluation may be late
+	Interval time.Duration // of evaluations
+	Resend   time.Duration // what is passed is sent again after this time
+}
+
 // Due returns the alerts with those that are to be sent now marked as sent, and those by themselves.
-// An alert is sent when it fires or is resolved, and again when more than resend has passed. The
-// receiver takes it for resolved when it hears no more of it for four times the longer of resend and
-// the interval of evaluations.
-func Due(at int64, resend, interval time.Duration, alerts []*Alert) (after, due []*Alert) {
+// An alert is sent when it fires or is resolved, and then again and again.
+func Due(s Sending, alerts []*Alert) (after, due []*Alert) {
 	after = slices.Clone(alerts)
 	for i, a := range alerts {
-		if a.State == Pending || a.ResolvedAt <= a.LastSentAt && a.LastSentAt+resend.Milliseconds() >= at {
+		if a.State == Pending || a.ResolvedAt <= a.LastSentAt && a.LastSentAt+s.Resend.Milliseconds() >= s.At {
 			continue
 		}
 		sent := *a
-		sent.LastSentAt, sent.ValidUntil = at, at+4*max(resend, interval).Milliseconds()
+		sent.LastSentAt, sent.ValidUntil = s.At, s.Valid()
 		after[i] = &sent
 		due = append(due, &sent)
 	}
 	return after, due
+}
+
+// Valid is until when the receiver takes an alert that is sent now for firing, if it hears no more of
+// it: two evaluations may fail, or messages be lost.
+func (s *Sending) Valid() int64 {
+	return max(s.At, s.Now) + 4*max(s.Resend, s.Interval).Milliseconds()
 }

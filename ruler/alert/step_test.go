@@ -49,7 +49,7 @@ func (p *peer) eval(at time.Time, elements map[string]float64) (sent []*alert.Al
 	for name, v := range elements {
 		p.vector = append(p.vector, promql.Sample{Metric: labels.FromStrings("__name__", "x", "instance", name), F: v})
 		found = append(found, alert.Found{
-			Labels: labels.FromStrings("alertname", "Down", "instance", name, "severity", "page"),
+			Labels:      labels.FromStrings("alertname", "Down", "instance", name, "severity", "page"),
 			Annotations: labels.FromStrings("summary", "it is down"), Value: v,
 		})
 	}
@@ -80,7 +80,7 @@ func (p *peer) eval(at time.Time, elements map[string]float64) (sent []*alert.Al
 				millis(a.KeepFiringSince), millis(a.LastSentAt), millis(a.ValidUntil), a.Value, a.Annotations)
 		}
 	})
-	p.alerts, sent = alert.Due(at.UnixMilli(), resend, interval, p.alerts)
+	p.alerts, sent = alert.Due(alert.Sending{At: at.UnixMilli(), Interval: interval, Resend: resend}, p.alerts)
 	have := map[string]string{}
 	for _, a := range sent {
 		have[a.Labels.String()] = fmt.Sprint(a.State, a.ActiveAt, a.FiredAt, a.ResolvedAt, a.KeepFiringSince, a.LastSentAt, a.ValidUntil, a.Value, a.Annotations)
