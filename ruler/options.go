@@ -40,7 +40,7 @@ type Options struct {
 	// Query evaluates an expression at a time, in milliseconds since 1970. What it returns is complete:
 	// if anything is missing it is an error.
 	Query func(ctx context.Context, expr string, at int64) (promql.Vector, error)
-	// Append writes samples. Those that are refused for good are an error too, a Refused one.
+	// Append writes samples, which is an error too when some of them are refused.
 	Append func(ctx context.Context, samples []Sample) error
 	// Ledger is what Propose changes.
 	Ledger *ledger.State
@@ -52,9 +52,8 @@ type Options struct {
 	// Notify queues alerts for the Alertmanagers. It does not wait for them.
 	Notify func([]Notice)
 
-	// ExternalLabels and ExternalURL are for templates.
-	ExternalLabels labels.Labels
-	ExternalURL    *url.URL
+	// ExternalURL is for templates.
+	ExternalURL *url.URL
 
 	// Resend is after what time what Alertmanager knows is sent again; default 1 minute.
 	Resend time.Duration
@@ -77,14 +76,6 @@ type Options struct {
 	Logger     *slog.Logger          // nil drops it
 	Registerer prometheus.Registerer // nil drops it
 }
-
-// Refused is why samples will not be taken however often they are written.
-type Refused struct{ Err error }
-
-func (e *Refused) Error() string { return e.Err.Error() }
-
-// Unwrap returns what is inside.
-func (e *Refused) Unwrap() error { return e.Err }
 
 // Passing is an error of Query or Append that may pass: what failed is tried again.
 type Passing struct{ Err error }
@@ -141,7 +132,10 @@ func (o *Options) Validate() error {
 
 // Settings are what a reload may change.
 type Settings struct {
+	// Rules says how rules are read, and what groups have that do not say.
 	Rules rules.Options
 	// Files are this node's rule files.
 	Files []rules.Source
+	// ExternalLabels are for templates.
+	ExternalLabels labels.Labels
 }

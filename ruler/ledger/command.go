@@ -120,14 +120,66 @@ func decodeCommand(data []byte) (*Command, error) {
 // Result is what became of a command.
 type Result struct {
 	Err string `json:"err,omitempty"` // why it was refused, as a whole
-	// Refused says the same of each evaluation, "" of those that are taken.
-	Refused []string `json:"refused,omitempty"`
+	// Verdicts on each evaluation.
+	Verdicts []Verdict `json:"verdicts,omitempty"`
 }
 
-// DecodeResult reads what Apply returned.
-func DecodeResult(data []byte) (*Result, error) {
+// Verdict on an evaluation.
+type Verdict string
+
+// The verdicts.
+const (
+	Taken    Verdict = ""
+	Gone     Verdict = "the group is no more"
+	Replaced Verdict = "the group has another lease"
+	Edited   Verdict = "the group has another text"
+	Done     Verdict = "the group was evaluated then, or later, already"
+	Full     Verdict = "the rules and alerts would be more than is allowed"
+)
+
+// DecodeResult reads what Apply returned, on any node, of a command with so many evaluations.
+func DecodeResult(data []byte, evaluated int) (*Result, error) {
 	r := &Result{}
-	return r, json.Unmarshal(data, r)
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, err
+	}
+	if r.Err != "" {
+		return nil, &RefusedError{Text: r.Err}
+	}
+	if len(r.Verdicts) != evaluated {
+		return nil, fmt.Errorf("%d verdicts on %d evaluations", len(r.Verdicts), evaluated)
+	}
+	return r, nil
+}
+
+// RefusedError is why a command was refused as a whole.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Size is about how many bytes an evaluation takes in a command.
+func (e *Evaluated) Size() int {
+	n := 200 + len(e.Namespace) + len(e.Name) + 60*len(e.Rules)
+	for i := range e.Rules {
+		n += len(e.Rules[i].Err)
+	}
+	for i := range e.Alerts {
+		for j := range e.Alerts[i].Put {
+			a := &e.Alerts[i].Put[j]
+			n += 200 + a.Labels.size() + a.Annotations.size()
+		}
+		for _, gone := range e.Alerts[i].Gone {
+			n += gone.size()
+		}
+	}
+	return n
+}
+
+func (s LabelSet) size() (n int) {
+	for _, text := range s {
+		n += len(text) + 3
+	}
+	return n
 }
 
 // encode marshals what can be marshalled by its type.

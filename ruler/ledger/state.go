@@ -58,11 +58,9 @@ func (s *State) Apply(command []byte) []byte {
 		case c.Assign != nil:
 			err = s.assign(c.Assign)
 		default:
-			r.Refused = make([]string, len(c.Evaluated))
+			r.Verdicts = make([]Verdict, len(c.Evaluated))
 			for i := range c.Evaluated {
-				if err := s.evaluated(&c.Evaluated[i]); err != nil {
-					r.Refused[i] = err.Error()
-				}
+				r.Verdicts[i] = s.evaluated(&c.Evaluated[i])
 			}
 		}
 		s.touch()
@@ -180,18 +178,18 @@ func (s *State) assign(a *Assign) error {
 	return nil
 }
 
-func (s *State) evaluated(e *Evaluated) error {
+func (s *State) evaluated(e *Evaluated) Verdict {
 	k := rules.Key{Namespace: e.Namespace, Name: e.Name}
 	g := s.groups[k]
 	switch {
 	case g == nil:
-		return ErrNotFound
+		return Gone
 	case g.Lease != e.Lease:
-		return fmt.Errorf("the group has the lease %d, and this is of %d", g.Lease, e.Lease)
+		return Replaced
 	case g.Edit != e.Edit:
-		return fmt.Errorf("the group is of edit %d, and this is of %d", g.Edit, e.Edit)
+		return Edited
 	case e.At <= g.At:
-		return fmt.Errorf("the group was evaluated at %d, and this is at %d", g.At, e.At)
+		return Done
 	}
 	next := *g
 	next.At, next.Began, next.Seconds, next.Rules = e.At, e.Began, e.Seconds, e.Rules
@@ -207,10 +205,10 @@ func (s *State) evaluated(e *Evaluated) error {
 	}
 	next.Alerts = e.alerts(g.Alerts)
 	if grown := next.size() - g.size(); grown > 0 && s.size+grown > MaxBytes {
-		return fmt.Errorf("the rules and alerts would have %d bytes, and %d are allowed", s.size+grown, MaxBytes)
+		return Full
 	}
 	s.put(k, &next)
-	return nil
+	return Taken
 }
 
 // alerts returns those after the evaluation. Rules that are no more have none.
