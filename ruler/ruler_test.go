@@ -1,6 +1,7 @@
 package ruler_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,12 +101,12 @@ func TestFailovers(t *testing.T) {
 func TestOutage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFleet(t, 3, alerting)
-		found := true
+		var gone atomic.Bool
 		f.answers["down"] = func(int64) (promql.Vector, error) {
-			if found {
-				return one(1), nil
+			if gone.Load() {
+				return nil, nil
 			}
-			return nil, nil
+			return one(1), nil
 		}
 		f.startAll()
 		time.Sleep(90 * time.Second)
@@ -115,7 +116,7 @@ func TestOutage(t *testing.T) {
 			f.kill(i)
 		}
 		time.Sleep(20 * time.Minute)
-		found = false
+		gone.Store(true)
 		f.startAll()
 		time.Sleep(4 * time.Minute)
 		for _, s := range f.told("Down") {
@@ -134,16 +135,16 @@ func TestIncompleteQueries(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFleet(t, 1, counting, alerting)
 		f.answers["count"] = always(one(1))
-		broken := false
+		var broken atomic.Bool
 		f.answers["down"] = func(int64) (promql.Vector, error) {
-			if broken {
+			if broken.Load() {
 				return nil, &ruler.Passing{Err: errNoLeader}
 			}
 			return one(1), nil
 		}
 		f.startAll()
 		time.Sleep(90 * time.Second)
-		broken = true
+		broken.Store(true)
 		time.Sleep(10 * time.Minute)
 		for _, s := range f.told("Down") {
 			require.Greater(t, s.EndsAt, s.at.UnixMilli(), "nothing is resolved")

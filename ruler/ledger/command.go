@@ -15,6 +15,8 @@ const (
 	version = 1
 	// maxText bounds the text of an error that is kept, in bytes.
 	maxText = 1024
+	// maxSeconds bounds what an evaluation counts for.
+	maxSeconds = 24 * 60 * 60
 	// MaxBytes bounds what the ledger keeps, by what group.size counts.
 	MaxBytes = 32 << 20
 )

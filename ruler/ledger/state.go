@@ -79,26 +79,29 @@ func (s *State) touch() {
 }
 
 func (s *State) files(f *Files) error {
-	wanted := make(map[rules.Key]string, len(f.Groups))
+	wanted := make(map[rules.Key]bool, len(f.Groups))
 	grown := 0
 	for _, g := range f.Groups {
 		k := rules.Key{Namespace: g.Namespace, Name: g.Name}
 		if old := s.groups[k]; old != nil && old.Origin == FromAPI {
 			return fmt.Errorf("group %s of the files is there by the rule API", k)
 		}
-		wanted[k] = g.YAML
+		if wanted[k] {
+			return fmt.Errorf("group %s is there twice", k)
+		}
+		wanted[k] = true
 		grown += len(g.YAML)
 	}
 	if grown > MaxBytes/2 {
 		return fmt.Errorf("rule files of %d bytes, and %d are allowed", grown, MaxBytes/2)
 	}
 	for k, g := range s.groups {
-		if _, ok := wanted[k]; !ok && g.Origin == FromFile {
+		if !wanted[k] && g.Origin == FromFile {
 			s.put(k, nil)
 		}
 	}
-	for k, text := range wanted {
-		s.edit(k, FromFile, text)
+	for _, g := range f.Groups { // In their order, so that all nodes count edits alike.
+		s.edit(rules.Key{Namespace: g.Namespace, Name: g.Name}, FromFile, g.YAML)
 	}
 	s.digests[f.Node] = f.Digest
 	return nil
@@ -193,10 +196,11 @@ func (s *State) evaluated(e *Evaluated) Verdict {
 	}
 	next := *g
 	next.At, next.Began, next.Seconds, next.Rules = e.At, e.Began, e.Seconds, e.Rules
-	next.Cost = e.Seconds
+	seconds := min(max(e.Seconds, 0), maxSeconds)
+	next.Cost = seconds
 	if g.At != 0 {
 		const weight = 0.2 // of the new among the old
-		next.Cost = g.Cost + weight*(e.Seconds-g.Cost)
+		next.Cost = g.Cost + weight*(seconds-g.Cost)
 	}
 	for i := range next.Rules {
 		if r := &next.Rules[i]; len(r.Err) > maxText {
