@@ -142,7 +142,7 @@ func TestAlertsOfRulesThatAreNoMore(t *testing.T) {
 func TestFull(t *testing.T) {
 	s, k := ledger.New(), rules.Key{Namespace: "team", Name: "a"}
 	must(t, s, ledger.Command{Set: &ledger.Set{Source: source("team", "a")}})
-	long := strings.Repeat("x", 4<<20)
+	long := strings.Repeat("x", 12<<20)
 	var all []*alert.Alert
 	verdict := ledger.Taken
 	for at := int64(1); verdict == ledger.Taken; at++ {
