@@ -90,11 +90,12 @@ func New(opts Options) (*Cluster, error) {
 		// What the voters agree on is rare and in no hurry, writes and queries don't wait for a leader,
 		// and heartbeats are what an idle cluster sends most of.
 		HeartbeatTimeout: 2 * time.Second, CommitInterval: 500 * time.Millisecond,
+		MaxCommandBytes: maxCommand,
 		Logger: opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
 	}
-	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: maxCommand + 1<<10}, rpc.Unary(c.forwarded))
 	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
 	c.tell(c.register.get()) // Before anybody can hear of this node.
 	return c, nil
@@ -114,6 +115,9 @@ func (c *Cluster) Propose(ctx context.Context, state string, command []byte) (re
 	return c.group.Propose(ctx, state, command)
 }
 
+// maxCommand bounds what is agreed upon at once, in bytes.
+const maxCommand = 8 << 20
+
 // protocol is the version of what nodes say to each other, told in gossip.
 const protocol = 1
 
@@ -128,6 +132,12 @@ func (c *Cluster) Self() placement.NodeID { return c.opts.Node.ID }
 
 // Placement is the one in force as far as this node knows, nil before there is one.
 func (c *Cluster) Placement() *placement.Placement { return c.register.get().placement }
+
+// Leader of the region's voters, as far as this node knows.
+func (c *Cluster) Leader() (placement.NodeID, bool) {
+	s, ok := c.group.Leader()
+	return s.ID, ok
+}
 
 // Alive reports whether the node answers, as far as gossip knows.
 func (c *Cluster) Alive(id placement.NodeID) bool {

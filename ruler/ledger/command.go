@@ -28,6 +28,7 @@ type Command struct {
 	Set       *Set        `json:"set,omitempty"`
 	Assign    *Assign     `json:"assign,omitempty"`
 	Evaluated []Evaluated `json:"evaluated,omitempty"`
+	Carry     *Record     `json:"carry,omitempty"`
 }
 
 // Files are the rule files of a node, with a digest of them.
@@ -108,7 +109,7 @@ func decodeCommand(data []byte) (*Command, error) {
 		return nil, fmt.Errorf("a command of version %d, and this node speaks %d", c.Version, version)
 	}
 	n := 0
-	for _, set := range []bool{c.Files != nil, c.Set != nil, c.Assign != nil, c.Evaluated != nil} {
+	for _, set := range []bool{c.Files != nil, c.Set != nil, c.Assign != nil, c.Evaluated != nil, c.Carry != nil} {
 		if set {
 			n++
 		}
