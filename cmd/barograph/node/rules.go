@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/util/strutil"
@@ -22,7 +25,6 @@ import (
 // ruling is the node's part in the evaluation of rules.
 type ruling struct {
 	*ruler.Ruler
-	node     *Node
 	notifier *notify.Notifier
 	alone    *consensus.Group // of the node by itself; nil in a cluster
 	before   *alone           // what the node had while it was by itself; nil if that is nothing
@@ -30,23 +32,17 @@ type ruling struct {
 
 // openRules prepares the evaluation of rules over the stack; it starts nothing.
 func (n *Node) openRules(others *region, s *stack) (_ *ruling, err error) {
-	r := &ruling{node: n}
+	r := &ruling{notifier: n.notifier}
 	id, err := cluster.Identity(n.cfg.disk, n.cfg.Storage.Path)
 	if err != nil {
 		return nil, err
 	}
 	c := n.cfg.Rules
 	opts := ruler.Options{
-		Self: id.String(), Query: ruleQuery(s.engine), Append: newRuleAppender(s.appender).append, Notify: r.notify,
-		ExternalURL: n.externalURL(), Resend: time.Duration(c.ResendDelay), CatchUp: time.Duration(c.CatchUp),
+		Self: id.String(), Query: ruleQuery(s.engine), Append: newRuleAppender(s.appender).append, Notify: n.notify,
+		ExternalURL: n.external, Resend: time.Duration(c.ResendDelay), CatchUp: time.Duration(c.CatchUp),
 		Grace: time.Duration(c.Grace), Concurrency: c.MaxConcurrentEvals, Timeout: time.Duration(n.options.Query.Timeout),
 		Logger: n.logger, Registerer: n.registry,
-	}
-	f := n.file.Load()
-	if r.notifier, err = notify.New(notify.Options{
-		ExternalLabels: f.externalLabels(), Logger: n.logger, Registerer: n.registry,
-	}); err != nil {
-		return nil, err
 	}
 	var own *alone
 	if others != nil {
@@ -62,16 +58,15 @@ func (n *Node) openRules(others *region, s *stack) (_ *ruling, err error) {
 		s.parts = append(s.parts, own.group.Run)
 		opts.Ledger, opts.Members, opts.Propose = own.ledger, own.members, own.propose
 	}
-	if r.Ruler, err = ruler.New(opts, f.ruleSettings()); err != nil {
-		return nil, err
+	if r.Ruler, err = ruler.New(opts, n.file.Load().ruleSettings()); err != nil {
+		return nil, errors.Join(err, r.close())
 	}
 	for _, route := range r.Routes() {
 		s.routes = append(s.routes, n.ruleRoute(route))
 	}
 	n.ruling.Store(r)
-	n.reload.Lock()
-	defer n.reload.Unlock()
-	return r, r.apply(n.file.Load()) // For the case of a reload in the meantime.
+	r.Apply(n.file.Load().ruleSettings()) // For the case of a reload in the meantime.
+	return r, nil
 }
 
 // ruleRoute bounds the time in which a group may come.
@@ -87,8 +82,13 @@ func (r *ruling) close() error {
 	return r.alone.Close()
 }
 
-// run evaluates rules and tells of alerts until ctx ends.
+// run evaluates rules and tells of alerts until ctx ends. What has been agreed upon by then is told.
 func (r *ruling) run(ctx context.Context) error {
+	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var told sync.WaitGroup
+	told.Go(func() { _ = r.notifier.Run(telling) }) // It has no error.
+	defer told.Wait()
+	defer stop()
 	if r.before != nil {
 		if r.Carry(ctx, r.before.groups()) != nil {
 			return nil // It goes on at the next start.
@@ -100,24 +100,22 @@ func (r *ruling) run(ctx context.Context) error {
 	return r.Run(ctx)
 }
 
-// apply puts a checked file in force.
-func (r *ruling) apply(f *File) error {
-	r.Apply(f.ruleSettings())
-	return r.notifier.Apply(f.alerting)
-}
-
 // ruleSettings are what the file says about rules.
 func (f *File) ruleSettings() ruler.Settings {
 	return ruler.Settings{Rules: f.ruleOptions, Files: f.rules, ExternalLabels: f.externalLabels()}
 }
 
-// loadFile reads the configuration file, and the files that it names.
+// loadFile reads the configuration file, and the files that it names. Without an error Alertmanagers
+// are those of the file from then on; all else is apply's.
 func (n *Node) loadFile() (*File, error) {
 	f, err := LoadFile(n.cfg.ConfigFile)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = f.loadRules(n.cfg.ConfigFile, n.cfg.features())
 	}
-	return f, f.loadRules(n.cfg.ConfigFile, n.cfg.features())
+	if err == nil {
+		err = n.notifier.Apply(f.alerting, f.externalLabels())
+	}
+	return f, err
 }
 
 // loadRules reads the rule files and the section alerting. Names in them are relative to the
@@ -147,8 +145,8 @@ func (f *File) loadRules(path string, features []string) (err error) {
 }
 
 // notify queues alerts for the Alertmanagers.
-func (r *ruling) notify(notices []ruler.Notice) {
-	base := r.node.externalURL().String()
+func (n *Node) notify(notices []ruler.Notice) {
+	base := strings.TrimSuffix(n.external.String(), "/")
 	alerts := make([]notify.Alert, len(notices))
 	for i, a := range notices {
 		alerts[i] = notify.Alert{
@@ -157,7 +155,7 @@ func (r *ruling) notify(notices []ruler.Notice) {
 			GeneratorURL: base + strutil.TableLinkForExpression(a.Expr),
 		}
 	}
-	r.notifier.Send(alerts...)
+	n.notifier.Send(alerts)
 }
 
 // members are the nodes that may evaluate rules. One that drains is to be gone soon.

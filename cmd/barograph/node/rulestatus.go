@@ -67,19 +67,3 @@ func shownAlert(a *alert.Alert) api.Alert {
 		ActiveAt: at(a.ActiveAt), KeepFiringSince: at(a.KeepFiringSince), Value: strconv.FormatFloat(a.Value, 'e', -1, 64),
 	}
 }
-
-// alertmanagers are those that are told of alerts, and those that relabelling has dropped.
-func (n *Node) alertmanagers() (active, dropped []string) {
-	r := n.ruling.Load()
-	if r == nil {
-		return nil, nil
-	}
-	used, unused := r.notifier.Alertmanagers()
-	for _, u := range used {
-		active = append(active, u.String())
-	}
-	for _, u := range unused {
-		dropped = append(dropped, u.String())
-	}
-	return active, dropped
-}

@@ -78,14 +78,14 @@ func simulate(t *testing.T, seed uint64) {
 type simulation struct {
 	*fleet
 	seed   uint64
-	ledger *ledger
+	ledger *books
 	faults *rand.Rand
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := []shape{{3, 3, false}, {3, 3, true}, {3, 2, false}, {5, 3, true}}[rng.IntN(4)]
-	m := &simulation{fleet: newFleet(t, seed, s), seed: seed, ledger: newLedger(), faults: rng}
+	m := &simulation{fleet: newFleet(t, seed, s), seed: seed, ledger: newBooks(), faults: rng}
 	m.note("seed %d: %+v", seed, s)
 	return m
 }
