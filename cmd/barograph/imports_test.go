@@ -195,6 +195,28 @@ var allowedDespite = []string{
 	"github.com/prometheus/prometheus/tsdb/chunkenc",
 	"github.com/prometheus/prometheus/tsdb/chunks",
 	"github.com/prometheus/prometheus/tsdb/fileutil",
+
+	// Alertmanagers are found by files and DNS. What Prometheus' discovery links of Kubernetes is its
+	// metrics and log, not its clients.
+	"github.com/prometheus/prometheus/discovery",
+	"github.com/prometheus/prometheus/discovery/dns",
+	"github.com/prometheus/prometheus/discovery/file",
+	"github.com/prometheus/prometheus/discovery/refresh",
+	"github.com/prometheus/prometheus/discovery/targetgroup",
+	"k8s.io/apimachinery/pkg/util/runtime",
+	"k8s.io/apimachinery/pkg/util/sets",
+	"k8s.io/client-go/tools/metrics",
+	"k8s.io/client-go/util/workqueue",
+	"k8s.io/klog/v2",
+	"k8s.io/klog/v2/internal/buffer",
+	"k8s.io/klog/v2/internal/clock",
+	"k8s.io/klog/v2/internal/dbg",
+	"k8s.io/klog/v2/internal/serialize",
+	"k8s.io/klog/v2/internal/severity",
+	"k8s.io/klog/v2/internal/sloghandler",
+	"k8s.io/klog/v2/internal/verbosity",
+	"k8s.io/klog/v2/textlogger",
+	"k8s.io/utils/clock",
 }
 
 // testOnly are packages that only tests import, and that may import what tests may.

@@ -2,9 +2,13 @@ package notify
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -328,4 +332,46 @@ func TestBackoff(t *testing.T) {
 	require.Equal(t, longestDelay, backoff(6, 0))
 	require.Equal(t, longestDelay, backoff(1<<40, 0))
 	require.Equal(t, longestDelay*3/4, backoff(100, 1))
+}
+
+// Settings that can't be used change nothing; alerts that have nowhere to go are counted.
+func TestApplyFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork()
+		a := net.up(t, "a:1", nil)
+		with(t, Options{Dial: net.dial}, one, func(n *Notifier, reg *prometheus.Registry) {
+			bad := parse(t, strings.ReplaceAll(one, "static_configs", "tls_config: {ca_file: /not/there}\n    static_configs"))
+			require.ErrorContains(t, n.Apply(bad, labels.EmptyLabels()), "alertmanagers, entry 1: ")
+			n.Send([]Alert{firing("x")})
+			synctest.Wait()
+			require.Equal(t, []string{"x"}, a.names())
+
+			none := parse(t, strings.ReplaceAll(one, "static_configs", "relabel_configs: [{action: drop}]\n    static_configs"))
+			require.NoError(t, n.Apply(none, labels.EmptyLabels()))
+			n.Send([]Alert{firing("y")})
+			require.Equal(t, 1.0, total(t, reg, "barograph_notifications_unaddressed_total"))
+		})
+	})
+}
+
+// The section's TLS settings are those of the connection.
+func TestTLS(t *testing.T) {
+	got := make(chan string, 1)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+	}))
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o644))
+	with(t, Options{}, fmt.Sprintf(`
+alerting:
+  alertmanagers:
+  - scheme: https
+    tls_config: {ca_file: %q}
+    authorization: {credentials: secret}
+    static_configs: [{targets: [%q]}]
+`, ca, server.Listener.Addr()), func(n *Notifier, _ *prometheus.Registry) {
+		n.Send([]Alert{firing("x")})
+		require.Equal(t, "Bearer secret", <-got)
+	})
 }
