@@ -139,8 +139,8 @@ func (s *State) set(c *Set) error {
 func (s *State) carry(r *Record) error {
 	g := r.group()
 	switch {
-	case g.Key.Name == "" || g.YAML == "":
-		return errors.New("a group without a name or a text")
+	case g.Key.Name == "" || g.YAML == "" || g.Origin != FromFile && g.Origin != FromAPI:
+		return errors.New("a group without a name, a text or an origin")
 	case s.groups[g.Key] != nil:
 		return nil
 	case s.size+g.size() > MaxBytes:
