@@ -91,7 +91,7 @@ func New(opts Options) (*Cluster, error) {
 		// and heartbeats are what an idle cluster sends most of.
 		HeartbeatTimeout: 2 * time.Second, CommitInterval: 500 * time.Millisecond,
 		MaxCommandBytes: maxCommand,
-		Logger: opts.Logger, Registerer: opts.Registerer,
+		Logger:          opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
 	}

@@ -93,8 +93,11 @@ func (o *Options) EnsureDefaults() {
 		v   *time.Duration
 		def time.Duration
 	}{
-		{&o.Resend, time.Minute}, {&o.CatchUp, time.Hour}, {&o.Grace, 5 * time.Minute},
-		{&o.Timeout, 2 * time.Minute}, {&o.Patience, time.Minute},
+		{&o.Resend, time.Minute},
+		{&o.CatchUp, time.Hour},
+		{&o.Grace, 5 * time.Minute},
+		{&o.Timeout, 2 * time.Minute},
+		{&o.Patience, time.Minute},
 	} {
 		if *d.v == 0 {
 			*d.v = d.def

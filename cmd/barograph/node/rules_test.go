@@ -288,7 +288,9 @@ func TestRulesGoIntoCluster(t *testing.T) {
 			require.Equal(t, since, *a.ActiveAt)
 		}
 		at := time.Now()
-		eventually(t, func() bool { return r.ruleGroups()[0].LastEvaluation.After(at) && r.ruleGroups()[1].LastEvaluation.After(at) })
+		eventually(t, func() bool {
+			return r.ruleGroups()[0].LastEvaluation.After(at) && r.ruleGroups()[1].LastEvaluation.After(at)
+		})
 		require.NoDirExists(t, filepath.Join(cfg.Storage.Path, aloneDir))
 		require.NoError(t, r.stop())
 	}
