@@ -118,6 +118,15 @@ func (n *Node) loadFile() (*File, error) {
 	return f, err
 }
 
+// CheckFile reads a configuration file and the files that it names, with all features on.
+func CheckFile(path string) (*File, error) {
+	f, err := LoadFile(path)
+	if err == nil {
+		err = f.loadRules(path, querier.Features())
+	}
+	return f, err
+}
+
 // loadRules reads the rule files and the section alerting. Names in them are relative to the
 // configuration file's directory.
 func (f *File) loadRules(path string, features []string) (err error) {
