@@ -16,7 +16,7 @@ import (
 
 // Bounds of a section once its aliases are written out.
 const (
-	maxNodes = 1 << 20
+	maxNodes = 1 << 17
 	maxDepth = 100
 )
 
