@@ -106,11 +106,12 @@ func New(opts Options) (*Cluster, error) {
 		// What the voters agree on is rare and in no hurry, writes and queries don't wait for a leader,
 		// and heartbeats are what an idle cluster sends most of.
 		HeartbeatTimeout: 2 * time.Second, CommitInterval: 500 * time.Millisecond,
-		Logger: opts.Logger, Registerer: opts.Registerer,
+		MaxCommandBytes: maxCommand,
+		Logger:          opts.Logger, Registerer: opts.Registerer,
 	}); err != nil {
 		return nil, err
 	}
-	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: placement.MaxEncoded + 1<<10}, rpc.Unary(c.forwarded))
+	c.rpc.Handle(rpc.Method{Name: proposeMethod, MaxMessage: maxCommand + 1<<10}, rpc.Unary(c.forwarded))
 	c.rpc.Handle(rpc.Method{Name: regionMethod, MaxMessage: 1 << 10}, rpc.Unary(c.saysRegion))
 	c.rpc.Handle(rpc.Method{Name: placementMethod, MaxMessage: maxAgreed}, rpc.Unary(c.saysPlacement))
 	c.tell() // Before anybody can hear of this node.
@@ -136,6 +137,9 @@ func spoken(m *gossip.Member) rpc.Versions {
 	return rpc.Versions{Lowest: m.LowestProtocol, Highest: m.Protocol}
 }
 
+// maxCommand bounds what is agreed upon at once, in bytes.
+const maxCommand = 8 << 20
+
 // RPC is the way to other nodes, and where methods are registered that others may call.
 func (c *Cluster) RPC() *rpc.Transport { return c.rpc }
 
@@ -155,6 +159,12 @@ func (c *Cluster) Self() placement.NodeID { return c.opts.Node.ID }
 
 // Placement is the one in force as far as this node knows, nil before there is one.
 func (c *Cluster) Placement() *placement.Placement { return c.latest().placement }
+
+// Leader of the region's voters, as far as this node knows.
+func (c *Cluster) Leader() (placement.NodeID, bool) {
+	s, ok := c.group.Leader()
+	return s.ID, ok
+}
 
 // Alive reports whether the node answers, as far as gossip knows.
 func (c *Cluster) Alive(id placement.NodeID) bool {

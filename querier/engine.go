@@ -52,14 +52,10 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts:  opts,
-		view:  opts.view(),
-		local: leaf.New(store),
-		parser: parser.NewParser(parser.Options{
-			EnableExperimentalFunctions: opts.has(featureFunctions),
-			EnableBinopFillModifiers:    opts.has(featureFill),
-			EnableUnquotedUTF8Names:     opts.has(featureUTF8Names),
-		}),
+		opts:   opts,
+		view:   opts.view(),
+		local:  leaf.New(store),
+		parser: NewParser(opts.Features),
 	}
 	e.metrics = newMetrics(opts.Registerer, e)
 	if opts.CacheBytes > 0 {
@@ -98,6 +94,16 @@ func New(store leaf.Store, opts Options) (*Engine, error) {
 			"query", s.text, "started", s.started, "crashes", s.crashes)
 	}
 	return e, nil
+}
+
+// NewParser returns the parser of an Engine with these features.
+func NewParser(features []string) parser.Parser {
+	opts := Options{Features: features}
+	return parser.NewParser(parser.Options{
+		EnableExperimentalFunctions: opts.has(featureFunctions),
+		EnableBinopFillModifiers:    opts.has(featureFill),
+		EnableUnquotedUTF8Names:     opts.has(featureUTF8Names),
+	})
 }
 
 // reach returns the way to a node: this one is a call away.

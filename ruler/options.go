@@ -3,8 +3,10 @@ package ruler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -91,8 +93,11 @@ func (o *Options) EnsureDefaults() {
 		v   *time.Duration
 		def time.Duration
 	}{
-		{&o.Resend, time.Minute}, {&o.CatchUp, time.Hour}, {&o.Grace, 5 * time.Minute},
-		{&o.Timeout, 2 * time.Minute}, {&o.Patience, time.Minute},
+		{&o.Resend, time.Minute},
+		{&o.CatchUp, time.Hour},
+		{&o.Grace, 5 * time.Minute},
+		{&o.Timeout, 2 * time.Minute},
+		{&o.Patience, time.Minute},
 	} {
 		if *d.v == 0 {
 			*d.v = d.def
@@ -138,4 +143,13 @@ type Settings struct {
 	Files []rules.Source
 	// ExternalLabels are for templates.
 	ExternalLabels labels.Labels
+}
+
+// Validate returns an error if the files together are too large to be agreed upon.
+func (s Settings) Validate() error {
+	named := settings{Settings: s, digest: digest(s.Files)}
+	if n := len(filesCommand(strings.Repeat("-", maxNamespace), &named).Encode()); n > MaxCommand {
+		return fmt.Errorf("all files together have %d bytes as they are agreed upon, and %d are allowed", n, MaxCommand)
+	}
+	return nil
 }

@@ -2,6 +2,9 @@ package ruler
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/barograph-db/barograph/ruler/ledger"
@@ -12,6 +15,8 @@ const (
 	// may go beyond by itself.
 	maxBatch      = 512
 	maxBatchBytes = 1 << 20
+	// MaxCommand bounds a command, in bytes.
+	MaxCommand = 8 << 20
 	// proposalTimeout is how long a proposal may take before it is tried again.
 	proposalTimeout = 10 * time.Second
 )
@@ -83,6 +88,10 @@ func (r *Ruler) proposeBatch(ctx context.Context, batch []proposal) {
 		c.Evaluated[i] = *p.evaluated
 	}
 	result, err := r.change(ctx, c)
+	var refused *ledger.RefusedError
+	if errors.As(err, &refused) { // It is one that is too large, and will be so again.
+		result, err = &ledger.Result{Verdicts: slices.Repeat([]ledger.Verdict{ledger.Full}, len(batch))}, nil
+	}
 	r.metrics.batch.Observe(float64(len(batch)))
 	outcomeOf := "agreed"
 	if err != nil {
@@ -102,7 +111,11 @@ func (r *Ruler) proposeBatch(ctx context.Context, batch []proposal) {
 func (r *Ruler) change(ctx context.Context, c *ledger.Command) (*ledger.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, proposalTimeout)
 	defer cancel()
-	data, err := r.opts.Propose(ctx, c.Encode())
+	command := c.Encode()
+	if len(command) > MaxCommand {
+		return nil, &ledger.RefusedError{Text: fmt.Sprintf("%d bytes to be agreed upon at once, and %d are allowed", len(command), MaxCommand)}
+	}
+	data, err := r.opts.Propose(ctx, command)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,6 @@ func (u *runner) run(ctx context.Context, fresh bool) {
 	u.metrics.interval.WithLabelValues(key).Set(u.group.Interval.Seconds())
 	u.metrics.rules.WithLabelValues(key).Set(float64(len(u.group.Rules)))
 	if fresh {
-		u.tellAgain()
 		u.recall(ctx)
 	}
 	for {
@@ -66,6 +65,10 @@ func (u *runner) run(ctx context.Context, fresh bool) {
 		u.endTurn()
 		if ctx.Err() != nil || !u.commit(ctx, e) {
 			return
+		}
+		if fresh { // Not before: a node that was away may take itself for the owner that it was.
+			u.tellAgain()
+			fresh = false
 		}
 	}
 }

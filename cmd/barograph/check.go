@@ -19,7 +19,7 @@ func checkConfigCommand(app *kingpin.Application) command {
 func checkConfigs(s streams, paths []string) error {
 	var failed error
 	for _, path := range paths {
-		f, err := node.LoadFile(path)
+		f, err := node.CheckFile(path)
 		var fe *node.FileError
 		switch {
 		case errors.As(err, &fe):

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,5 +125,5 @@ func (c *Change) with(before []*alert.Alert) []*alert.Alert {
 		}
 	}
 	sortAlerts(after)
-	return after
+	return slices.CompactFunc(after, func(a, b *alert.Alert) bool { return labels.Equal(a.Labels, b.Labels) })
 }

@@ -28,6 +28,7 @@ type Command struct {
 	Set       *Set        `json:"set,omitempty"`
 	Assign    *Assign     `json:"assign,omitempty"`
 	Evaluated []Evaluated `json:"evaluated,omitempty"`
+	Carry     *Record     `json:"carry,omitempty"`
 }
 
 // Files are the rule files of a node, with a digest of them.
@@ -105,10 +106,10 @@ func decodeCommand(data []byte) (*Command, error) {
 		return nil, err
 	}
 	if c.Version != version {
-		return nil, fmt.Errorf("a command of version %d, and this node speaks %d", c.Version, version)
+		return nil, versionError(c.Version)
 	}
 	n := 0
-	for _, set := range []bool{c.Files != nil, c.Set != nil, c.Assign != nil, c.Evaluated != nil} {
+	for _, set := range []bool{c.Files != nil, c.Set != nil, c.Assign != nil, c.Evaluated != nil, c.Carry != nil} {
 		if set {
 			n++
 		}
@@ -117,6 +118,10 @@ func decodeCommand(data []byte) (*Command, error) {
 		return nil, errors.New("not one command")
 	}
 	return c, nil
+}
+
+func versionError(v int) error {
+	return fmt.Errorf("a command of version %d, and this node speaks %d", v, version)
 }
 
 // Result is what became of a command.

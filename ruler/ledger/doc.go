@@ -5,6 +5,7 @@
 //	files    a node's rule files        replaces all groups that came from files
 //	set      the rule API               puts one group in, or takes groups out
 //	assign   the leader                 gives groups to nodes, under the next lease number
+//	carry    a node that was by itself  brings a group along, with all that is known of it
 //	evaluated the groups' owners        a timestamp is done: reports, and the alerts that changed
 //
 // # Leases

@@ -43,6 +43,17 @@ func (s *State) View() (*View, <-chan struct{}) {
 	return s.view, s.changed
 }
 
+// Reads returns an error for a command of another version: whoever knows that one does something with it.
+func (s *State) Reads(command []byte) error {
+	var c struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(command, &c); err == nil && c.Version > version {
+		return versionError(c.Version)
+	}
+	return nil // What is nonsense to everybody is refused by Apply.
+}
+
 // Apply implements consensus.State.
 func (s *State) Apply(command []byte) []byte {
 	var r Result
@@ -57,6 +68,8 @@ func (s *State) Apply(command []byte) []byte {
 			err = s.set(c.Set)
 		case c.Assign != nil:
 			err = s.assign(c.Assign)
+		case c.Carry != nil:
+			err = s.carry(c.Carry)
 		default:
 			r.Verdicts = make([]Verdict, len(c.Evaluated))
 			for i := range c.Evaluated {
@@ -130,6 +143,23 @@ func (s *State) set(c *Set) error {
 		return fmt.Errorf("the rules and alerts have %d bytes, and %d are allowed", s.size, MaxBytes)
 	}
 	s.edit(k, FromAPI, c.YAML)
+	return nil
+}
+
+// carry takes in a group that a node brings along. One that is there stays as it is.
+func (s *State) carry(r *Record) error {
+	g := r.group()
+	switch {
+	case g.Key.Name == "" || g.YAML == "" || g.Origin != FromFile && g.Origin != FromAPI:
+		return errors.New("a group without a name, a text or an origin")
+	case s.groups[g.Key] != nil:
+		return nil
+	case s.size+g.size() > MaxBytes:
+		return fmt.Errorf("the rules and alerts have %d bytes, and %d are allowed", s.size, MaxBytes)
+	}
+	s.edits++
+	g.Edit, g.Owner, g.Lease = s.edits, "", 0
+	s.put(g.Key, g)
 	return nil
 }
 
@@ -238,10 +268,11 @@ type snapshot struct {
 	Lease   uint64            `json:"lease"`
 	Edits   uint64            `json:"edits"`
 	Digests map[string]string `json:"digests,omitempty"`
-	Groups  []groupRecord     `json:"groups,omitempty"`
+	Groups  []Record          `json:"groups,omitempty"`
 }
 
-type groupRecord struct {
+// Record is a Group as it is encoded.
+type Record struct {
 	Source
 	Origin  Origin   `json:"origin"`
 	Edit    uint64   `json:"edit"`
@@ -255,6 +286,33 @@ type groupRecord struct {
 	Alerts  []Change `json:"alerts,omitempty"`
 }
 
+// Record returns the group in the form that is encoded.
+func (g *Group) Record() *Record {
+	r := &Record{
+		Source: Source{Namespace: g.Key.Namespace, Name: g.Key.Name, YAML: g.YAML}, Origin: g.Origin, Edit: g.Edit,
+		Owner: g.Owner, Lease: g.Lease, At: g.At, Began: g.Began, Seconds: g.Seconds, Cost: g.Cost, Rules: g.Rules,
+	}
+	for id, alerts := range g.Alerts {
+		c, _ := Changes(nil, alerts)
+		c.Rule = id
+		r.Alerts = append(r.Alerts, c)
+	}
+	slices.SortFunc(r.Alerts, func(a, b Change) int { return cmp.Compare(a.Rule, b.Rule) })
+	return r
+}
+
+func (r *Record) group() *Group {
+	g := &Group{
+		Key: rules.Key{Namespace: r.Namespace, Name: r.Name}, Origin: r.Origin, YAML: r.YAML, Edit: r.Edit,
+		Owner: r.Owner, Lease: r.Lease, At: r.At, Began: r.Began, Seconds: r.Seconds, Cost: r.Cost, Rules: r.Rules,
+		Alerts: map[rules.ID][]*alert.Alert{},
+	}
+	for i := range r.Alerts {
+		g.Alerts[r.Alerts[i].Rule] = r.Alerts[i].with(nil)
+	}
+	return g
+}
+
 // Snapshot implements consensus.State.
 func (s *State) Snapshot() ([]byte, error) {
 	view, _ := s.View()
@@ -263,17 +321,7 @@ func (s *State) Snapshot() ([]byte, error) {
 	s.mu.Unlock()
 	out := snapshot{Version: version, Lease: view.Lease, Edits: edits, Digests: view.Digests}
 	for _, g := range view.Groups {
-		r := groupRecord{
-			Source: Source{Namespace: g.Key.Namespace, Name: g.Key.Name, YAML: g.YAML}, Origin: g.Origin, Edit: g.Edit,
-			Owner: g.Owner, Lease: g.Lease, At: g.At, Began: g.Began, Seconds: g.Seconds, Cost: g.Cost, Rules: g.Rules,
-		}
-		for id, alerts := range g.Alerts {
-			c, _ := Changes(nil, alerts)
-			c.Rule = id
-			r.Alerts = append(r.Alerts, c)
-		}
-		slices.SortFunc(r.Alerts, func(a, b Change) int { return cmp.Compare(a.Rule, b.Rule) })
-		out.Groups = append(out.Groups, r)
+		out.Groups = append(out.Groups, *g.Record())
 	}
 	return encode(out), nil
 }
@@ -295,14 +343,7 @@ func (s *State) Restore(data []byte) error {
 		fresh.digests[node] = digest
 	}
 	for _, r := range in.Groups {
-		g := &Group{
-			Key: rules.Key{Namespace: r.Namespace, Name: r.Name}, Origin: r.Origin, YAML: r.YAML, Edit: r.Edit,
-			Owner: r.Owner, Lease: r.Lease, At: r.At, Began: r.Began, Seconds: r.Seconds, Cost: r.Cost, Rules: r.Rules,
-			Alerts: map[rules.ID][]*alert.Alert{},
-		}
-		for i := range r.Alerts {
-			g.Alerts[r.Alerts[i].Rule] = r.Alerts[i].with(nil)
-		}
+		g := r.group()
 		fresh.put(g.Key, g)
 	}
 	s.mu.Lock()

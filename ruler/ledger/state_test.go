@@ -197,7 +197,9 @@ func randomCommand(rnd *rand.Rand, v *ledger.View) []byte {
 		return s
 	}
 	var c ledger.Command
-	switch rnd.IntN(6) {
+	switch rnd.IntN(7) {
+	case 6:
+		c.Carry = &ledger.Record{Source: text("f"), Origin: ledger.FromFile, At: int64(rnd.IntN(100))}
 	case 0:
 		c.Files = &ledger.Files{Node: name(), Digest: name()}
 		for range rnd.IntN(5) {
@@ -243,6 +245,11 @@ func TestGolden(t *testing.T) {
 		{Set: &ledger.Set{Source: source("team", "b")}},
 		{Assign: &ledger.Assign{Lease: 1, Owners: []ledger.Owning{{Node: "n1", Groups: []rules.Key{k}}}}},
 		{Evaluated: []ledger.Evaluated{put(k, 1, 1, 5000, nil, []*alert.Alert{someAlert}), put(k, 9, 1, 5000, nil, nil)}},
+		{Carry: &ledger.Record{
+			Source: source("team", "c"), Origin: ledger.FromAPI, Edit: 9, Owner: "n9", Lease: 9, At: 4000, Began: 4001, Seconds: 0.5, Cost: 0.25,
+			Rules:  []ledger.Report{{ID: 7, Seconds: 0.2, Series: 1}},
+			Alerts: []ledger.Change{put(k, 9, 1, 4000, nil, []*alert.Alert{someAlert}).Alerts[0]},
+		}},
 	} {
 		data := c.Encode()
 		for _, part := range [][]byte{data, s.Apply(data)} {
@@ -261,6 +268,37 @@ func TestGolden(t *testing.T) {
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, string(want), all.String())
+}
+
+// A group that a node brings along keeps what is known of it, but for who evaluates it. One that is there
+// already stays.
+func TestCarry(t *testing.T) {
+	alone, k := ledger.New(), rules.Key{Namespace: "team", Name: "a"}
+	must(t, alone, ledger.Command{Set: &ledger.Set{Source: source("team", "a")}})
+	must(t, alone, ledger.Command{Assign: &ledger.Assign{Lease: 1, Owners: []ledger.Owning{{Node: "n1", Groups: []rules.Key{k}}}}})
+	must(t, alone, ledger.Command{Evaluated: []ledger.Evaluated{put(k, 1, 1, 5000, nil, []*alert.Alert{someAlert})}})
+	was := view(alone).Group(k)
+
+	s := ledger.New()
+	must(t, s, ledger.Command{Set: &ledger.Set{Source: source("team", "b")}})
+	must(t, s, ledger.Command{Carry: was.Record()})
+	is := view(s).Group(k)
+	require.Equal(t, was.Alerts, is.Alerts)
+	require.Equal(t, []any{was.At, was.YAML, was.Origin, was.Rules}, []any{is.At, is.YAML, is.Origin, is.Rules})
+	require.Equal(t, []any{"", uint64(0), uint64(2)}, []any{is.Owner, is.Lease, is.Edit})
+
+	again := was.Record()
+	again.YAML += "#"
+	must(t, s, ledger.Command{Carry: again})
+	require.Same(t, is, view(s).Group(k))
+	for _, spoil := range []func(*ledger.Record){
+		func(r *ledger.Record) { r.Name = "" }, func(r *ledger.Record) { r.Name, r.YAML = "x", "" }, func(r *ledger.Record) { r.Name, r.Origin = "x", "" },
+	} {
+		r := was.Record()
+		spoil(r)
+		_, err := apply(t, s, ledger.Command{Carry: r})
+		require.ErrorContains(t, err, "without")
+	}
 }
 
 func TestVersions(t *testing.T) {

@@ -81,5 +81,5 @@ func (v *View) Group(k rules.Key) *Group {
 }
 
 func sortAlerts(alerts []*alert.Alert) {
-	slices.SortFunc(alerts, func(a, b *alert.Alert) int { return labels.Compare(a.Labels, b.Labels) })
+	slices.SortStableFunc(alerts, func(a, b *alert.Alert) int { return labels.Compare(a.Labels, b.Labels) })
 }

@@ -67,6 +67,16 @@ type Rule struct {
 
 	For           time.Duration
 	KeepFiringFor time.Duration
+
+	text string // the expression as it was given
+}
+
+// Query is the expression as a text: as Prometheus prints it, or as it was given if it can't be read.
+func (r *Rule) Query() string {
+	if r.Expr == nil {
+		return r.text
+	}
+	return r.Expr.String()
 }
 
 // ID tells the rules of a group apart, and says which rule of an edited group is which of before.

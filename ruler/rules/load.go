@@ -47,12 +47,37 @@ func Load(patterns []string, o Options) ([]Source, error) {
 			groups, err = File(data, o)
 			sources = append(sources, Source{Path: p, Groups: groups})
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p, err))
-		}
+		errs = append(errs, of(p, err)...)
 	}
 	return sources, errors.Join(errs...)
 }
+
+// of puts the path before each of the errors that are joined.
+func of(path string, err error) (errs []error) {
+	joined, ok := err.(interface{ Unwrap() []error }) // The joined errors are wanted one by one.
+	switch {
+	case err == nil:
+	case ok:
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, of(path, e)...)
+		}
+	default:
+		errs = append(errs, fmt.Errorf("%s:%w", path, spaced{err}))
+	}
+	return errs
+}
+
+// spaced is an error whose text follows a path: with its line at once, else after a space.
+type spaced struct{ error }
+
+func (e spaced) Error() string {
+	if text := e.error.Error(); text[0] >= '0' && text[0] <= '9' {
+		return text
+	}
+	return " " + e.error.Error()
+}
+
+func (e spaced) Unwrap() error { return e.error }
 
 func readFile(path string, most int) ([]byte, error) {
 	f, err := os.Open(path)

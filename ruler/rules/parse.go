@@ -119,6 +119,20 @@ func parse(namespace string, t Text, o Options) (*Group, error) {
 	return build(namespace, groups[0], o)
 }
 
+// Outline is what can be shown of a group that Parse does not take: its rules have texts in the place of
+// expressions. It has none if it is no group at all.
+func Outline(namespace string, t Text, o Options) *Group {
+	o.EnsureDefaults()
+	var raw rulefmt.RuleGroup
+	if yaml.Unmarshal([]byte(t.YAML), &raw) != nil {
+		raw = rulefmt.RuleGroup{}
+	}
+	raw.Name = t.Name
+	g := outline(namespace, raw, o)
+	identify(g.Rules)
+	return g
+}
+
 func single(data []byte) (g rulefmt.RuleGroup, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
@@ -176,6 +190,20 @@ func check(g rulefmt.RuleGroup, o Options) error {
 }
 
 func build(namespace string, raw rulefmt.RuleGroup, o Options) (*Group, error) {
+	g := outline(namespace, raw, o)
+	for i, r := range raw.Rules {
+		expr, err := o.Parser.ParseExpr(r.Expr)
+		if err != nil {
+			return nil, err
+		}
+		g.Rules[i].Expr = expr
+	}
+	identify(g.Rules)
+	return g, nil
+}
+
+// outline is the group without expressions.
+func outline(namespace string, raw rulefmt.RuleGroup, o Options) *Group {
 	g := &Group{
 		Key: Key{Namespace: namespace, Name: raw.Name}, Interval: time.Duration(raw.Interval),
 		QueryOffset: o.QueryOffset, Limit: raw.Limit, Rules: make([]Rule, len(raw.Rules)),
@@ -187,17 +215,13 @@ func build(namespace string, raw rulefmt.RuleGroup, o Options) (*Group, error) {
 		g.QueryOffset = time.Duration(*raw.QueryOffset)
 	}
 	for i, r := range raw.Rules {
-		expr, err := o.Parser.ParseExpr(r.Expr)
-		if err != nil {
-			return nil, err
-		}
 		all := maps.Clone(raw.Labels)
 		if all == nil {
 			all = map[string]string{}
 		}
 		maps.Copy(all, r.Labels)
 		g.Rules[i] = Rule{
-			Kind: Recording, Name: r.Record, Expr: expr,
+			Kind: Recording, Name: r.Record, text: r.Expr,
 			Labels: labels.FromMap(all), Annotations: labels.FromMap(r.Annotations),
 			For: time.Duration(r.For), KeepFiringFor: time.Duration(r.KeepFiringFor),
 		}
@@ -205,6 +229,5 @@ func build(namespace string, raw rulefmt.RuleGroup, o Options) (*Group, error) {
 			g.Rules[i].Kind, g.Rules[i].Name = Alerting, r.Alert
 		}
 	}
-	identify(g.Rules)
-	return g, nil
+	return g
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/barograph-db/barograph/querier/leaf"
 	"github.com/barograph-db/barograph/querier/leaf/wire"
 	"github.com/barograph-db/barograph/querier/plan"
+	"github.com/barograph-db/barograph/ruler/ledger"
 	"github.com/barograph-db/barograph/storage"
 	"github.com/barograph-db/barograph/storage/frame"
 	"github.com/barograph-db/barograph/storage/series"
@@ -47,6 +48,7 @@ type region struct {
 	db       *storage.DB
 	cluster  *cluster.Cluster
 	pairs    *dedup.Table // known to all nodes, whether they look for pairs or not
+	rules    *ledger.State
 	outbox   *outbox.Outbox
 	router   *router.Router
 	senders  *stream.Senders
@@ -74,7 +76,7 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		return nil, err
 	}
 	c := n.cfg.Cluster
-	r := &region{node: n, db: db, throttle: throttle.New(int64(c.MoveRate)), pairs: dedup.NewTable()}
+	r := &region{node: n, db: db, throttle: throttle.New(int64(c.MoveRate)), pairs: dedup.NewTable(), rules: ledger.New()}
 	if err := r.doubts.load(n.cfg.disk, r.doubtsPath(), made, time.Now()); err != nil {
 		n.logger.Error("What this node trusted when it went away is not known: it doubts all that it has until it has heard from all others", "err", err)
 	}
@@ -83,7 +85,7 @@ func (n *Node) openRegion(db *storage.DB) (_ *region, err error) {
 		Name: c.Name, Node: placement.Node{ID: id, Name: n.cfg.Name, Zone: c.Zone, Weight: c.Weight},
 		Region: c.Region, Software: version.Version, Join: c.Join, BootstrapExpect: c.BootstrapExpect,
 		GossipAddress: c.GossipAddress, RPCAddress: c.RPCAddress, AdvertiseHost: c.AdvertiseHost,
-		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs},
+		Factor: c.ReplicationFactor, States: map[string]consensus.State{dedup.StateName: r.pairs, ledger.Name: r.rules},
 		Trust: n.trust, Dir: n.cfg.Storage.Path, FS: n.cfg.disk, Network: n.cfg.network,
 		Logger: n.logger, Registerer: n.registry,
 	}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type Config struct {
 	Storage StorageConfig
 	Web     WebConfig
 	Cluster ClusterConfig
+	Rules   RulesConfig
 	// Query holds what was given on the command line, else zero values.
 	Query Query
 	// Features are the names given to --enable-feature, each entry a comma-separated list.
@@ -73,8 +75,24 @@ type WebConfig struct {
 	EnableLifecycle bool
 	// EnableAdminAPI answers POST /api/v1/admin/..., and what changes the cluster.
 	EnableAdminAPI bool
-	// RoutePrefix is a path under which everything is served besides / and /prometheus.
+	// RoutePrefix is a path under which everything is served besides / and /prometheus; default that of
+	// ExternalURL.
 	RoutePrefix string
+	// ExternalURL is where the node is reached, for links in alerts and templates; default made of Name
+	// and the first port.
+	ExternalURL string
+}
+
+// RulesConfig is the part of Config for the evaluation of rules.
+type RulesConfig struct {
+	// ResendDelay is after what time Alertmanagers are told of an alert again; default 1m.
+	ResendDelay Duration
+	// MaxConcurrentEvals is how many groups are evaluated at once; default 16.
+	MaxConcurrentEvals int
+	// CatchUp bounds how late a timestamp is still evaluated; default 1h.
+	CatchUp Duration
+	// Grace is how long alerts that are not found are held after an outage; default 5m.
+	Grace Duration
 }
 
 // ClusterConfig is the part of Config for a node that is one of several.
@@ -131,6 +149,8 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 		BoolVar(&c.Web.EnableAdminAPI)
 	cmd.Flag("web.route-prefix", "Path under which everything is served, besides / and /prometheus.").
 		PlaceHolder("PATH").StringVar(&c.Web.RoutePrefix)
+	cmd.Flag("web.external-url", "URL at which the node is reached, for links in alerts. Its path is the default of --web.route-prefix. Default: made of the node's name and port.").
+		PlaceHolder("URL").StringVar(&c.Web.ExternalURL)
 
 	cmd.Flag("cluster.name", "Name of the cluster that the node is of. Default: none, it is on its own.").
 		PlaceHolder("NAME").StringVar(&c.Cluster.Name)
@@ -178,6 +198,15 @@ func (c *Config) Register(cmd *kingpin.CmdClause) {
 	cmd.Flag("query.cache-bytes", "Memory for results of range queries, so that a dashboard that refreshes has only new steps computed; 0 keeps none. Default: barograph.query.cache_bytes, else a thirty-second of the memory, at most 256MiB.").
 		PlaceHolder("SIZE").SetValue(&c.Query.CacheBytes)
 
+	cmd.Flag("rules.alert.resend-delay", "Least time after which Alertmanagers are told of an alert again.").
+		Default("1m").SetValue(&c.Rules.ResendDelay)
+	cmd.Flag("rules.max-concurrent-evals", "Most groups of rules that the node evaluates at one time.").
+		Default("16").IntVar(&c.Rules.MaxConcurrentEvals)
+	cmd.Flag("rules.catch-up", "How late a group of rules is still evaluated for a time at which no node did.").
+		Default("1h").SetValue(&c.Rules.CatchUp)
+	cmd.Flag("rules.alert.grace", "How long alerts that are not found are held after a time in which no node evaluated rules.").
+		Default("5m").SetValue(&c.Rules.Grace)
+
 	cmd.Flag("enable-feature", "Comma-separated features, by Prometheus' names; may be repeated.").
 		PlaceHolder("LIST").StringsVar(&c.Features)
 }
@@ -197,6 +226,9 @@ func (c *Config) EnsureDefaults() error {
 		c.Web.ListenAddresses = []string{":11013"}
 	}
 	c.Cluster.Join = split(c.Cluster.Join)
+	if u, err := url.Parse(c.Web.ExternalURL); err == nil {
+		setDefault(&c.Web.RoutePrefix, u.Path)
+	}
 	c.Web.RoutePrefix = "/" + strings.Trim(c.Web.RoutePrefix, "/")
 	if c.Logger == nil {
 		c.Logger = promslog.NewNopLogger()
@@ -215,7 +247,12 @@ func (c *Config) Validate() error {
 	if _, err := wal.ParseMode(c.Storage.WALSync); err != nil {
 		return fmt.Errorf("--storage.wal-sync: %w", err)
 	}
+	if u, err := url.Parse(c.Web.ExternalURL); c.Web.ExternalURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("--web.external-url: %q is not a URL (like https://barograph.example.org)", c.Web.ExternalURL)
+	}
 	switch {
+	case c.Rules.MaxConcurrentEvals < 0:
+		return errors.New("--rules.max-concurrent-evals must not be negative")
 	case c.Query.MaxSamples < 0:
 		return errors.New("--query.max-samples must not be negative")
 	case c.Query.MaxConcurrency < 0:

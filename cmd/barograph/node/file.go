@@ -17,6 +17,9 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/barograph-db/barograph/ruler/notify"
+	"github.com/barograph-db/barograph/ruler/rules"
 )
 
 // maxFileBytes bounds a configuration file.
@@ -39,6 +42,11 @@ type File struct {
 	Barograph         Barograph `yaml:"barograph"`
 
 	unused []string
+
+	// What loadRules has read.
+	ruleOptions rules.Options
+	rules       []rules.Source
+	alerting    *notify.Config
 }
 
 // Global are the settings that Prometheus keeps under global. Those that steer scraping and rules
@@ -50,11 +58,12 @@ type Global struct {
 	ScrapeTimeout Duration `yaml:"scrape_timeout,omitempty"`
 	// ScrapeProtocols are proposed to targets in this order.
 	ScrapeProtocols []string `yaml:"scrape_protocols,omitempty"`
-	// EvaluationInterval is the default time between evaluations of a rule group; default 1m.
+	// EvaluationInterval is the default time between evaluations of a rule group, and the step of
+	// subqueries that name none; default 1m.
 	EvaluationInterval Duration `yaml:"evaluation_interval,omitempty"`
-	// RuleQueryOffset moves rule evaluations into the past.
+	// RuleQueryOffset is how far into the past rules look, of groups that do not say; default 0.
 	RuleQueryOffset Duration `yaml:"rule_query_offset,omitempty"`
-	// ExternalLabels are put on series that leave this node: federation and remote read. ${NAME}
+	// ExternalLabels are put on what leaves this node: federation, remote read and alerts. ${NAME}
 	// in a value is replaced by the environment's variable.
 	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
 
@@ -223,8 +232,8 @@ func (f *File) sections() []struct {
 
 // actedUpon are the keys that have an effect in this version: top-level ones, and those of global.
 var actedUpon = map[string]bool{
-	"global": true, "runtime": true, "barograph": true,
-	"global.scrape_interval": true, "global.evaluation_interval": true, "global.external_labels": true,
+	"global": true, "runtime": true, "barograph": true, "rule_files": true, "alerting": true,
+	"global.scrape_interval": true, "global.evaluation_interval": true, "global.rule_query_offset": true, "global.external_labels": true,
 }
 
 // unusedKeys lists the keys that are accepted and kept but have no effect in this version.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/barograph-db/barograph/ingest/limit"
 	"github.com/barograph-db/barograph/querier"
 	"github.com/barograph-db/barograph/querier/api"
+	"github.com/barograph-db/barograph/ruler/notify"
 	"github.com/barograph-db/barograph/storage"
 	"github.com/barograph-db/barograph/storage/wal"
 )
@@ -39,6 +41,7 @@ type Node struct {
 	memory    memory
 	limits    *limit.Limiter
 	trust     *trust.Store // nil for a node by itself
+	external  *url.URL     // where the node is reached
 	listeners []net.Listener
 	started   time.Time
 
@@ -48,6 +51,8 @@ type Node struct {
 	file         atomic.Pointer[File]
 	loaded       atomic.Pointer[time.Time]
 	reloadFailed atomic.Bool
+	ruling       atomic.Pointer[ruling] // nil before the storage is open
+	notifier     *notify.Notifier
 	pairs        atomic.Pointer[dedup.Elections] // nil where none are looked for, and before the storage is open
 	cluster      atomic.Pointer[cluster.Cluster] // nil for a node by itself, and before the storage is open
 
@@ -79,21 +84,26 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	file, err := LoadFile(cfg.ConfigFile)
+	notifier, err := notify.New(notify.Options{
+		UserAgent: "Barograph/" + version.Version, Logger: cfg.Logger, Registerer: reg,
+	})
 	if err != nil {
 		return nil, err
 	}
-	options := cfg.override(file.Barograph)
-	if err := options.validate(); err != nil {
+	n := &Node{
+		cfg: cfg, logger: cfg.Logger, registry: reg, started: time.Now().UTC(), memory: ownMemory(), notifier: notifier,
+		damages: make(chan storage.DamageInfo, maxDamages),
+	}
+	file, err := n.loadFile()
+	if err != nil {
+		return nil, err
+	}
+	n.options = cfg.override(file.Barograph)
+	if err := n.options.validate(); err != nil {
 		return nil, err
 	}
 	if err := web.Validate(cfg.Web.ConfigFile); err != nil {
 		return nil, fmt.Errorf("--web.config.file=%s: %w", cfg.Web.ConfigFile, err)
-	}
-	n := &Node{
-		cfg: cfg, options: options, logger: cfg.Logger,
-		registry: reg, started: time.Now().UTC(), memory: ownMemory(),
-		damages: make(chan storage.DamageInfo, maxDamages),
 	}
 	n.metrics = newMetrics(n.registry)
 	registerProcess(n.registry)
@@ -106,6 +116,7 @@ func newNode(cfg Config, reg registry) (*Node, error) {
 	if n.listeners, err = listen(cfg.network, cfg.Web.ListenAddresses); err != nil {
 		return nil, err
 	}
+	n.external = n.externalURL()
 	n.quitting, n.quit = context.WithCancel(context.Background())
 	n.warnFeatures()
 	n.apply(file)
@@ -196,6 +207,11 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stack.engine.Close()) }()
+	ruling, err := n.openRules(others, stack)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ruling.close()) }()
 	if others != nil {
 		if err := others.newMover(stack.engine); err != nil {
 			return err
@@ -220,6 +236,15 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 	defer elections.Wait()
 	defer stopElecting()
 
+	// Rules write too, and end before writes do.
+	var evaluating sync.WaitGroup
+	evaluating.Go(func() {
+		if err := ruling.run(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	defer evaluating.Wait()
+
 	// The node's own metrics first, so that whoever sees it ready finds an answer.
 	var scraping sync.WaitGroup
 	if *n.options.SelfScrape.Enabled {
@@ -242,6 +267,7 @@ func (n *Node) runStorage(ctx context.Context, srv *server) (err error) {
 		n.logger.Warn("Writes did not end in time and are cut off")
 	}
 	scraping.Wait()
+	evaluating.Wait()
 	srv.shutdown()
 	return nil
 }
@@ -389,6 +415,15 @@ func (n *Node) warnFeatures() {
 			n.logger.Warn("This feature has no effect in this version", "feature", name)
 		}
 	}
+}
+
+// externalURL is where the node is reached.
+func (n *Node) externalURL() *url.URL {
+	if text := n.cfg.Web.ExternalURL; text != "" {
+		u, _ := url.Parse(text) // Config.Validate has parsed it before.
+		return u
+	}
+	return &url.URL{Scheme: "http", Host: n.instance(), Path: "/"}
 }
 
 // instance is the instance label of the node's own series.

@@ -36,6 +36,8 @@ func (n *Node) apiOptions(engine *querier.Engine, db *storage.DB, clustered bool
 		},
 		Status:         n.status(),
 		ExternalLabels: func() labels.Labels { return n.file.Load().externalLabels() },
+		Rules:          n.ruleGroups,
+		Alertmanagers:  n.notifier.Alertmanagers,
 		LookbackDelta:  time.Duration(n.options.Query.LookbackDelta),
 		Logger:         n.logger,
 		Registerer:     n.registry,

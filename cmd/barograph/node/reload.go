@@ -15,7 +15,7 @@ import (
 func (n *Node) Reload() error {
 	n.reload.Lock()
 	defer n.reload.Unlock()
-	f, err := LoadFile(n.cfg.ConfigFile)
+	f, err := n.loadFile()
 	if err == nil {
 		err = n.reloadTrust()
 	}
@@ -39,6 +39,9 @@ func (n *Node) apply(f *File) {
 	_ = n.limits.Set(n.limitOptions(f)) // They were checked when the file was loaded.
 	if e := n.pairs.Load(); e != nil {
 		_ = e.Set(f.Barograph.HA.settings())
+	}
+	if r := n.ruling.Load(); r != nil {
+		r.Apply(f.ruleSettings())
 	}
 	n.collector.set(f.Runtime.GoGC)
 	if l := n.cfg.LogLevel; l != nil && f.Runtime.LogLevel != "" {

@@ -23,8 +23,8 @@ const (
 	seenAfter = time.Second
 )
 
-// ledger is what was sent: every sample has a value of its own.
-type ledger struct {
+// books are what was sent: every sample has a value of its own.
+type books struct {
 	mu struct {
 		sync.Mutex
 		samples map[sampleKey]*sent
@@ -45,14 +45,14 @@ type sent struct {
 	acked time.Time // zero: the answer was none or a refusal, so it may be there or not
 }
 
-func newLedger() *ledger {
-	l := &ledger{}
+func newBooks() *books {
+	l := &books{}
 	l.mu.samples = map[sampleKey]*sent{}
 	return l
 }
 
 // batch makes samples of which none was sent before.
-func (l *ledger) batch(rng *rand.Rand, now time.Time) (number int, keys []sampleKey, body string) {
+func (l *books) batch(rng *rand.Rand, now time.Time) (number int, keys []sampleKey, body string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.batches++
@@ -74,7 +74,7 @@ func (l *ledger) batch(rng *rand.Rand, now time.Time) (number int, keys []sample
 	return l.mu.batches, keys, b.String()
 }
 
-func (l *ledger) acknowledge(keys []sampleKey) {
+func (l *books) acknowledge(keys []sampleKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.acked++
@@ -84,7 +84,7 @@ func (l *ledger) acknowledge(keys []sampleKey) {
 }
 
 // compare returns what is wrong with what was read of some times, at a moment.
-func (l *ledger) compare(got map[sampleKey]float64, mint, maxt int64, at time.Time) (wrong []string) {
+func (l *books) compare(got map[sampleKey]float64, mint, maxt int64, at time.Time) (wrong []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k, v := range got {
@@ -107,7 +107,7 @@ func (l *ledger) compare(got map[sampleKey]float64, mint, maxt int64, at time.Ti
 
 // write sends batches through nodes by chance until ctx ends. One that is not taken is sent again, to
 // another node.
-func (f *fleet) write(ctx context.Context, rng *rand.Rand, l *ledger) {
+func (f *fleet) write(ctx context.Context, rng *rand.Rand, l *books) {
 	for pause(ctx, time.Duration(rng.IntN(400))*time.Millisecond) {
 		number, keys, body := l.batch(rng, time.Now())
 		for range 3 {
@@ -142,7 +142,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // ask sends queries to nodes by chance until ctx ends. An answer may be an error, but never wrong.
-func (f *fleet) ask(ctx context.Context, rng *rand.Rand, l *ledger) (answers, errors int) {
+func (f *fleet) ask(ctx context.Context, rng *rand.Rand, l *books) (answers, errors int) {
 	for pause(ctx, time.Duration(rng.IntN(1000))*time.Millisecond) {
 		n := f.nodes[rng.IntN(len(f.nodes))]
 		p := n.running()
@@ -175,7 +175,7 @@ func head(list []string, n int) []string {
 
 // query reads all series of some times, and says what is wrong with the answer, if it is a complete
 // one.
-func (f *fleet) query(p *process, l *ledger, end time.Time, length time.Duration) (ok bool, wrong []string) {
+func (f *fleet) query(p *process, l *books, end time.Time, length time.Duration) (ok bool, wrong []string) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -50,7 +50,7 @@ func newMoves(t *testing.T) *moves {
 		n.cfg.Web.EnableAdminAPI = true
 		n.cfg.dropHold = 20 * time.Second
 	}
-	m := &moves{&simulation{fleet: f, seed: 1, ledger: newLedger()}, f.nodes}
+	m := &moves{&simulation{fleet: f, seed: 1, ledger: newBooks()}, f.nodes}
 	f.nodes = m.all[:3]
 	return m
 }

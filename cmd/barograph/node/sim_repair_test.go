@@ -55,7 +55,7 @@ func TestRepair(t *testing.T) {
 type scenario struct{ *simulation }
 
 func newScenario(t *testing.T) scenario {
-	m := &simulation{fleet: newFleet(t, 1, shape{nodes: 3, factor: 3}), seed: 1, ledger: newLedger(), faults: rand.New(rand.NewPCG(1, 2))}
+	m := &simulation{fleet: newFleet(t, 1, shape{nodes: 3, factor: 3}), seed: 1, ledger: newBooks(), faults: rand.New(rand.NewPCG(1, 2))}
 	for _, n := range m.nodes {
 		n.cfg.Web.EnableAdminAPI = true
 		n.cfg.Cluster.OutboxSize = 8 << 10

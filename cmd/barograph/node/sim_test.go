@@ -78,7 +78,7 @@ func simulate(t *testing.T, seed uint64) {
 type simulation struct {
 	*fleet
 	seed    uint64
-	ledger  *ledger
+	ledger  *books
 	faults  *rand.Rand
 	first   int  // nodes that start first
 	drained bool // a node hands over what it has
@@ -97,7 +97,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		{1, 3, false, 2},
 	}
 	s := shapes[rng.IntN(len(shapes))]
-	m := &simulation{fleet: newFleet(t, seed, s), seed: seed, ledger: newLedger(), faults: rng, first: s.nodes}
+	m := &simulation{fleet: newFleet(t, seed, s), seed: seed, ledger: newBooks(), faults: rng, first: s.nodes}
 	m.note("seed %d: %+v", seed, s)
 	return m
 }
