@@ -89,7 +89,7 @@ func (s *Start) UnmarshalYAML(node *yaml.Node) error {
 	return err
 }
 
-// Parse reads a test file. What is not known in it is an error, as is a second document.
+// Parse reads a test file. What is not known in it is an error.
 func Parse(data []byte) (*File, error) {
 	if len(data) > maxBytes {
 		return nil, fmt.Errorf("%d bytes, and %d are allowed", len(data), maxBytes)
