@@ -10,9 +10,17 @@ import (
 )
 
 func checkConfigCommand(app *kingpin.Application) command {
-	clause := app.Command("check", "Check files.").Command("config", "Check configuration files and say what in them has no effect.")
+	clause := checkCommand(app).Command("config", "Check configuration files and say what in them has no effect.")
 	files := clause.Arg("file", "Configuration files.").Required().Strings()
 	return command{clause: clause, run: func(s streams) error { return checkConfigs(s, *files) }}
+}
+
+// checkCommand is the parent of the check commands, defined by whichever comes first.
+func checkCommand(app *kingpin.Application) *kingpin.CmdClause {
+	if c := app.GetCommand("check"); c != nil {
+		return c
+	}
+	return app.Command("check", "Check files.")
 }
 
 // checkConfigs prints one line for each problem, and fails if there is any.

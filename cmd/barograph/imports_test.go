@@ -21,6 +21,9 @@ var edges = []struct{ from, to, why string }{
 	{"cmd/barograph", "cluster", "it prints what a node tells of its cluster"},
 	{"cmd/barograph", "cmd/barograph/node", "the command line starts nodes"},
 	{"cmd/barograph", "querier/explain", "and prints how answers came about"},
+	{"cmd/barograph", "cmd/barograph/scratch", "tests of rules have a database"},
+	{"cmd/barograph", "ruler/rules", "it checks rule files, and evaluates them over the past"},
+	{"cmd/barograph", "ruler/unittest", "it runs tests of rules"},
 
 	{"cmd/barograph/node", "cluster", "the node takes part in a cluster"},
 	{"cmd/barograph/node", "cluster/consensus", "whose nodes agree on more than the cluster itself knows of"},
@@ -81,6 +84,13 @@ var edges = []struct{ from, to, why string }{
 	{"cluster/repair", "storage/series", "by shards, whose samples have digests"},
 	{"cluster/rpc", "cluster/placement", "a peer has a node's ID"},
 	{"cluster/trust", "cluster/durable", "reads files of bounded size"},
+
+	{"cmd/barograph/scratch", "querier", "queries are answered as by a node"},
+	{"cmd/barograph/scratch", "ruler", "samples are a rule's"},
+	{"cmd/barograph/scratch", "storage", "which are stored as by a node"},
+	{"cmd/barograph/scratch", "storage/frame", "in frames"},
+	{"cmd/barograph/scratch", "storage/series", "of series"},
+	{"cmd/barograph/scratch", "storage/wal", "without syncs, since there is no disk"},
 
 	{"cmd/barotool", "storage", "the kinds of the log's records"},
 	{"cmd/barotool", "storage/block", "it prints parts"},
@@ -201,6 +211,9 @@ var edges = []struct{ from, to, why string }{
 	{"ruler/assign", "ruler/rules", "groups have keys"},
 	{"ruler/ledger", "ruler/alert", "alerts are agreed upon"},
 	{"ruler/ledger", "ruler/rules", "by rule"},
+	{"ruler/unittest", "ruler", "tests run what nodes run"},
+	{"ruler/unittest", "ruler/alert", "they look at alerts"},
+	{"ruler/unittest", "ruler/rules", "of rules"},
 
 	{"storage", "storage/block", "the storage flushes into parts"},
 	{"storage", "storage/changes", "remembers what was changed"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -34,14 +35,15 @@ func newApp(s streams) (*kingpin.Application, []command) {
 	app := kingpin.New("barograph", "A Prometheus-compatible time-series database.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(s.out).ErrorWriter(s.err)
-	return app, append([]command{
+	return app, slices.Concat([]command{
 		serveCommand(app),
 		checkConfigCommand(app),
+		checkRulesCommand(app),
 		importCommand(app),
 		queryInstantCommand(app),
 		queryRangeCommand(app),
 		versionCommand(app),
-	}, clusterCommands(app)...)
+	}, clusterCommands(app), rulesCommands(app))
 }
 
 // run parses the line, runs its command and returns the exit code: 1 when the command fails, 2

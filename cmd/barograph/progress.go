@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// progress counts what is read through it.
+// progress counts what is read through it, or whatever else is added to sent.
 type progress struct {
 	r     io.Reader
 	total int64 // -1 is not known
 	start time.Time
 	sent  atomic.Int64
+	text  func(n int64) string // prints an amount; nil is size10
 }
 
 // Read reads and counts.
@@ -55,13 +56,16 @@ const barWidth = 40
 
 // line is the bar as text: [=====>    ] 42%  1.2 GB  80 MB/s.
 func (p *progress) line(now time.Time) string {
-	sent := p.sent.Load()
+	sent, text := p.sent.Load(), p.text
+	if text == nil {
+		text = size10
+	}
 	rate := ""
 	if d := now.Sub(p.start).Seconds(); d > 0 {
-		rate = size10(int64(float64(sent)/d)) + "/s"
+		rate = text(int64(float64(sent)/d)) + "/s"
 	}
 	if p.total <= 0 {
-		return fmt.Sprintf("%s  %s", size10(sent), rate)
+		return fmt.Sprintf("%s  %s", text(sent), rate)
 	}
 	part := min(1, float64(sent)/float64(p.total))
 	full := int(part * barWidth)
@@ -69,7 +73,7 @@ func (p *progress) line(now time.Time) string {
 	if full < barWidth {
 		bar += ">" + strings.Repeat(" ", barWidth-full-1)
 	}
-	return fmt.Sprintf("[%s] %3.0f%%  %s  %s", bar, part*100, size10(sent), rate)
+	return fmt.Sprintf("[%s] %3.0f%%  %s  %s", bar, part*100, text(sent), rate)
 }
 
 // size10 prints a number of bytes in powers of 1000.
