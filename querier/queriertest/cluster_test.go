@@ -36,8 +36,8 @@ func TestScriptsInCluster(t *testing.T) {
 					c.Kill(tc.killed)
 				}
 				if tc.gaps { // Some is read from another node than the rest, and some from both.
-					c.AddLoss(1, 0, 600_000)
-					c.AddLoss(2, 300_000, 900_000)
+					c.AddGap(1, 0, 600_000)
+					c.AddGap(2, 300_000, 900_000)
 				}
 				return queriertest.NewEngineStorage(c.Engines[tc.ask], func(ctx context.Context, samples []queriertest.Sample) error {
 					for i, m := range mems {
