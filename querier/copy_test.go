@@ -36,13 +36,13 @@ func TestCopy(t *testing.T) {
 			}
 			for at := range int64(4) {
 				if n == 1 && at == 2 {
-					continue // Within the gap of below.
+					continue // It has lost it, see below.
 				}
 				require.NoError(t, m.Write(t.Context(), []queriertest.Sample{{Labels: ls, Sample: series.Sample{T: 1000 * at, V: 1}}}))
 			}
 		}
 	}
-	c.AddGap(1, 1500, 2500)
+	c.AddLoss(1, 1500, 2500)
 	set, err := c.Engines[0].Copy(t.Context(), shards, 1000, math.MaxInt64)
 	require.NoError(t, err)
 	got := map[string]int{}

@@ -112,8 +112,8 @@ func TestExplain(t *testing.T) {
 			})
 		}},
 		{name: "gaps", nodes: 3, replicas: 2, exprs: few, change: func(c *queriertest.Cluster) {
-			c.AddGap(0, 60_000, 70_000)
-			c.AddGap(1, 75_000, 80_000)
+			c.AddLoss(0, 60_000, 70_000)
+			c.AddLoss(1, 75_000, 80_000)
 		}},
 		{name: "gaps-at-once", nodes: 3, replicas: 3, exprs: few, change: func(c *queriertest.Cluster) {
 			c.AddGap(0, 60_000, 70_000)

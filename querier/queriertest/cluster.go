@@ -119,6 +119,11 @@ func (c *Cluster) AddGap(node int, mint, maxt int64) {
 	c.gaps = append(c.gaps, plan.Gap{Node: nodeID(node), Mint: mint, Maxt: maxt})
 }
 
+// AddLoss has a node have lost, of some times, what it had acknowledged.
+func (c *Cluster) AddLoss(node int, mint, maxt int64) {
+	c.gaps = append(c.gaps, plan.Gap{Node: nodeID(node), Mint: mint, Maxt: maxt, Forgot: true})
+}
+
 // Wait waits until nobody answers any more.
 func (c *Cluster) Wait() {
 	for _, n := range c.networks {

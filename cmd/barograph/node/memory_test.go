@@ -38,14 +38,14 @@ func TestShares(t *testing.T) {
 	large.queries(&q)
 	large.writes(&l)
 	large.storage(&s)
-	require.Equal(t, querier.Options{MaxQueryBytes: 3, MaxBytes: -1, MaxMemory: -1}, q)
+	require.Equal(t, querier.Options{MaxQueryBytes: 3, MaxBytes: -1, MaxMemory: -1, CacheBytes: 256 * mib}, q)
 	require.Equal(t, limit.Options{ActiveSeries: 7, InFlightBytes: -1}, l)
 	require.EqualValues(t, 64*mib, s.CacheBytes)
 
 	q, l = querier.Options{}, limit.Options{}
 	memory(0).queries(&q)
 	memory(0).writes(&l)
-	require.Equal(t, querier.Options{}, q)
+	require.Equal(t, querier.Options{CacheBytes: 256 * mib}, q)
 	require.Equal(t, 5_000_000, l.ActiveSeries)
 
 	own := ownMemory()
