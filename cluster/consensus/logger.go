@@ -2,9 +2,12 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +58,7 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		to = slog.LevelError
 	}
 	ctx := context.Background()
-	if !s.log.Enabled(ctx, to) {
+	if !s.log.Enabled(ctx, to) || closed(args) {
 		return
 	}
 	now := time.Now()
@@ -74,6 +77,14 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		record.AddAttrs(slog.Int("skipped", skipped))
 	}
 	_ = s.log.Handler().Handle(ctx, record) // As slog does.
+}
+
+// closed reports whether the message is about a listener that was closed on purpose, as at the end.
+func closed(args []any) bool {
+	return slices.ContainsFunc(args, func(v any) bool {
+		err, ok := v.(error)
+		return ok && errors.Is(err, net.ErrClosed)
+	})
 }
 
 // due says whether msg is to be logged now, and how often it was not since it last was.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -32,6 +33,14 @@ type alone struct {
 	group  *consensus.Group
 }
 
+// errorsOnly leaves out how the node elects itself.
+type errorsOnly struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h errorsOnly) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelError && h.Handler.Enabled(ctx, l)
+}
+
 var errNobody = errors.New("the node is by itself")
 
 func (n *Node) openAlone(id placement.NodeID, reg prometheus.Registerer) (*alone, error) {
@@ -46,7 +55,7 @@ func (n *Node) openAlone(id placement.NodeID, reg prometheus.Registerer) (*alone
 		},
 		HeartbeatTimeout: 50 * time.Millisecond, // There is nobody whose word could be late.
 		MaxCommandBytes:  ruler.MaxCommand,
-		Logger:           n.logger, Registerer: reg,
+		Logger:           slog.New(errorsOnly{n.logger.Handler()}), Registerer: reg,
 	})
 	if err == nil {
 		err = a.group.Bootstrap([]consensus.Server{{ID: id, Addr: deafAddr{}.String(), Voter: true}})

@@ -84,8 +84,8 @@ func TestPrometheusFile(t *testing.T) {
 	f, err := LoadFile(filepath.Join("testdata", "prometheus.yml"))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"alerting", "global.body_size_limit", "global.query_log_file", "global.scrape_timeout", "otlp", "remote_read",
-		"remote_write", "rule_files", "scrape_config_files", "scrape_configs", "storage", "tracing",
+		"global.body_size_limit", "global.query_log_file", "global.scrape_timeout", "otlp", "remote_read",
+		"remote_write", "scrape_config_files", "scrape_configs", "storage", "tracing",
 	}, f.Unused())
 
 	shown := f.String()
