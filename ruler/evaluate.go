@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -128,7 +129,7 @@ func (e *evaluation) recorded(r *rules.Rule, vector promql.Vector) ([]Sample, er
 	var buf [1024]byte
 	for i, s := range vector {
 		b.Reset(s.Metric)
-		b.Set(labels.MetricName, r.Name)
+		b.Set(model.MetricNameLabel, r.Name)
 		r.Labels.Range(func(l labels.Label) { b.Set(l.Name, l.Value) })
 		samples[i] = Sample{Labels: b.Labels(), At: e.looks(), Value: s.F, Histogram: s.H}
 		key := string(samples[i].Labels.Bytes(buf[:]))

@@ -179,6 +179,8 @@ func (u *runner) commit(ctx context.Context, e *evaluation) bool {
 				return false
 			}
 			continue // It may have come to pass, and is Done then: nobody else has the lease.
+		case verdict == ledger.Done && u.behind(ctx, e):
+			return true
 		case verdict == ledger.Taken || verdict == ledger.Done:
 			u.at, u.memory = e.at, e.after
 			if len(e.due) > 0 {
@@ -192,6 +194,32 @@ func (u *runner) commit(ctx context.Context, e *evaluation) bool {
 			return true
 		default:
 			u.opts.Logger.Info("A group is not this node's any more", "group", u.group.Key.String(), "err", string(verdict))
+			return false
+		}
+	}
+}
+
+// caughtUp is how long a ledger may be behind what others have agreed upon.
+const caughtUp = 10 * time.Second
+
+// behind is asked when an evaluation has been done already, and reports whether that was in an earlier life of
+// this node, which knew more: then it goes on from there, with the alerts that there are by now. Else
+// it was this very evaluation, of which the answer was lost.
+func (u *runner) behind(ctx context.Context, e *evaluation) bool {
+	ctx, cancel := context.WithTimeout(ctx, caughtUp)
+	defer cancel()
+	for {
+		view, changed := u.opts.Ledger.View()
+		switch g := view.Group(u.group.Key); {
+		case g == nil || g.Lease != u.lease || g.Edit != u.edit || g.At == e.at:
+			return false // The next proposal says whose it is.
+		case g.At > e.at:
+			u.at, u.memory = g.At, memory{alerts: maps.Clone(g.Alerts), series: e.after.series}
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
 			return false
 		}
 	}

@@ -77,7 +77,7 @@ func (e *Expander) Found(ctx context.Context, r *rules.Rule, at int64, vector pr
 			return result
 		}
 		lb.Reset(s.Metric)
-		lb.Del(labels.MetricName)
+		lb.Del(model.MetricNameLabel)
 		r.Labels.Range(func(l labels.Label) { lb.Set(l.Name, expand(l.Value)) })
 		lb.Set(labels.AlertName, r.Name)
 		out[i] = Found{Labels: lb.Labels(), Value: s.F}

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -31,9 +32,9 @@ func Samples(name string, rule labels.Labels, alerts []*Alert) []Sample {
 		b.Reset(rule)
 		a.Labels.Range(func(l labels.Label) { b.Set(l.Name, l.Value) })
 		b.Set(labels.AlertName, name)
-		b.Set(labels.MetricName, ForSeriesName)
+		b.Set(model.MetricNameLabel, ForSeriesName)
 		since := Sample{Labels: b.Labels(), Value: float64(a.ActiveAt / millisPerSecond)}
-		b.Set(labels.MetricName, SeriesName)
+		b.Set(model.MetricNameLabel, SeriesName)
 		b.Set(stateLabel, a.State.String())
 		out = append(out, Sample{Labels: b.Labels(), Value: 1}, since)
 	}
