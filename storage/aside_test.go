@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"io"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -81,4 +83,41 @@ func TestSetAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Rows that keep the parts from being listed are of a part, which is told of without anybody reading it.
+func TestDamagedListing(t *testing.T) {
+	mem := vfs.NewMem()
+	var told []DamageInfo
+	opts := Options{Retention: century, Events: Events{Damaged: func(d DamageInfo) { told = append(told, d) }}}
+	db := run(t, mem, opts)
+	refs, r := define(t, db.DB, 50), rand.New(rand.NewPCG(1, 1))
+	for i := range int64(1000) {
+		f := row(refs, dayStart+i, 0)
+		for k := range f.Values {
+			f.Values[k] = r.Float64()
+		}
+		put(t, db.DB, f)
+	}
+	require.NoError(t, db.Flush(t.Context()))
+	bad := db.parts.snapshot()[0].Meta()
+	db.stop()
+	for _, name := range tableNames(t, mem) {
+		path := "data/store/" + name
+		f, err := mem.Open(path)
+		require.NoError(t, err)
+		b, err := io.ReadAll(f)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		if len(b) > 64<<10 { // Of the chunks.
+			b[100] ^= 0x40
+			write(t, mem, path, string(b))
+		}
+	}
+	db = run(t, mem, opts)
+	require.Len(t, told, 1)
+	require.Equal(t, bad.Part.String(), told[0].Part)
+	require.NoError(t, db.SetAside(told[0].Part))
+	_, err := read(db.DB, dayStart, dayStart+dayMillis)
+	require.NoError(t, err)
 }

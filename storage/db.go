@@ -198,6 +198,11 @@ func (db *DB) openStore() error {
 		return err
 	}
 	for _, m := range metas {
+		if damaged {
+			if err := block.Probe(store, m.Part); errors.Is(err, block.ErrCorrupt) {
+				db.damaged(m, err)
+			}
+		}
 		p := db.newPart(m)
 		p.Hide(db.maintenance.dropped.hides(m.Part.Seq, db.opts.ShardBits))
 		db.parts.add(p)

@@ -70,6 +70,23 @@ func DropOrphans(ctx context.Context, db *pebble.DB) error {
 	return errors.Join(errs...)
 }
 
+// Probe returns ErrCorrupt if the first rows of a part can't be read, which keep the parts from being listed. Where
+// rows further on are damaged, whoever reads them finds that out.
+func Probe(db *pebble.DB, p keys.Part) error {
+	for _, class := range []keys.Class{keys.Index, keys.Chunks} {
+		start, end := keys.PartSpan(class, p)
+		it, err := db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+		if err != nil {
+			return fmt.Errorf("probe part %s: %w", p, err)
+		}
+		it.First()
+		if err := it.Close(); err != nil {
+			return fmt.Errorf("probe part %s: %w", p, markCorrupt(err))
+		}
+	}
+	return nil
+}
+
 // DiskUsage is what a part takes on disk, chunks and index.
 func DiskUsage(db *pebble.DB, p keys.Part) (int64, error) {
 	total := int64(0)
