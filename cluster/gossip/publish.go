@@ -108,13 +108,17 @@ func (p *Pool) tell(f Fact) {
 }
 
 // encodeFacts returns all facts of members, for an exchange of states. What was only heard of others goes
-// no further, or it would never be forgotten.
+// no further, or it would never be forgotten; nor does what is about to be forgotten, which others have
+// forgotten already.
 func (p *Pool) encodeFacts() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
 	return p.mu.facts.encode(func(id placement.NodeID) bool {
 		_, unmet := p.mu.unmet[id]
-		return !unmet
+		m := p.mu.members[id]
+		fading := m.State == Dead && now.Sub(m.Since) > p.opts.ForgetDead-min(time.Minute, p.opts.ForgetDead/2)
+		return !unmet && !fading
 	})
 }
 
