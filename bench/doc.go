@@ -15,6 +15,10 @@
 // With -clusters, clusters of our own are measured in place of peers: each layout gets the same requests, spread
 // over its nodes, and the CPU time is that of all nodes together.
 //
+// With -rules, three nodes and a Prometheus evaluate the same rules over the same data, which go on in real time:
+//
+//	history, then scrapes as they are due ──► [idle] rules are loaded ──► [each group evaluated] ──► [measured]
+//
 // A run also checks: each target must hold what it acknowledged, and answers are compared with
 // Prometheus'.
 package main

@@ -123,7 +123,7 @@ func newFleet(n int, seed uint64) *fleet {
 }
 
 func (f *fleet) addMachine(m, n int) {
-	instance := fmt.Sprintf("10.%d.%d.%d:9100", m>>16, m>>8&255, m&255)
+	instance := instanceOf(m)
 	for _, fam := range families() {
 		for _, v := range orNone(fam.values) {
 			var below *source
@@ -141,6 +141,10 @@ func (f *fleet) addMachine(m, n int) {
 	}
 }
 
+// instanceOf and clusterOf are labels of a machine's series.
+func instanceOf(m int) string { return fmt.Sprintf("10.%d.%d.%d:9100", m>>16, m>>8&255, m&255) }
+func clusterOf(m int) string  { return "dc" + strconv.Itoa(m%4) }
+
 func orNone(vs []string) []string {
 	if len(vs) == 0 {
 		return []string{""}
@@ -152,7 +156,7 @@ func (f *fleet) newSource(m int, fam family, instance, v, w string) *source {
 	s := &source{machine: m, shape: fam.shape}
 	s.labels = append(s.labels, label{"__name__", fam.name})
 	for _, l := range []label{
-		{"cluster", "dc" + strconv.Itoa(m%4)}, {fam.label, v}, {"instance", instance}, {"job", "node"}, {fam.label2, w},
+		{"cluster", clusterOf(m)}, {fam.label, v}, {"instance", instance}, {"job", "node"}, {fam.label2, w},
 	} {
 		if l.name != "" {
 			s.labels = append(s.labels, l)

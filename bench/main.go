@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -29,11 +30,17 @@ func run() error {
 		series, perSeries   int
 		span, kill, clients time.Duration
 		runs                int
+		ofRules             bool
+		r                   ruleRun
 	)
 	flag.StringVar(&barograph, "barograph", "bin/barograph", "path of the barograph binary")
 	flag.StringVar(&targetList, "targets", "barograph,prometheus,victoria-metrics", "what to measure")
 	flag.StringVar(&list, "scenarios", "steady,million,backfill,day", "what to do with them")
 	flag.StringVar(&clusters, "clusters", "", "measure clusters in place of peers, with the data of the first scenario: NODESxREPLICAS,...; 0x0 is a node on its own")
+	flag.BoolVar(&ofRules, "rules", false, "measure rules on three nodes and on a Prometheus, in place of scenarios")
+	flag.IntVar(&r.groups, "rules-groups", 1000, "groups of ten rules")
+	flag.DurationVar(&r.interval, "rules-interval", 30*time.Second, "interval of the groups")
+	flag.DurationVar(&r.span, "rules-for", 2*time.Minute, "time that rules are measured")
 	flag.IntVar(&runs, "runs", 1, "times that all of it is done")
 	flag.IntVar(&series, "series", 0, "live series, instead of the scenario's number")
 	flag.DurationVar(&span, "span", 0, "time that the samples span, instead of the scenario's")
@@ -89,6 +96,10 @@ func run() error {
 	}
 	if c.targets, err = targets(binary, strings.Split(targetList, ",")); err != nil {
 		return err
+	}
+	if ofRules {
+		r.series = cmp.Or(series, 5000)
+		return c.runRules(ctx, os.Stdout, r)
 	}
 	if clusters != "" {
 		all, err := layouts(clusters)
