@@ -20,7 +20,7 @@ COUNT    ?= 10
 NORACE   := querier/queriertest
 
 .DEFAULT_GOAL := help
-.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench differential sim sim-long crash stress cover clean
+.PHONY: help go build run test check fmt lint generate tidy golden fuzz bench differential sim sim-long failover crash stress cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ sim: go ## simulate a cluster under the faults of SEED, and print its history
 
 sim-long: go ## simulate clusters under faults of new seeds for SIMTIME (1h)
 	$(GO) test -race -tags invariants -timeout 0 -run '^TestSimulation$$' -v ./cmd/barograph/node/ -sim.time=$(SIMTIME)
+
+failover: go ## kill the process that evaluates rules every 20 s for 5 minutes
+	$(GO) test -race -tags invariants -count=1 -timeout 20m -run '^TestRulesOutliveProcesses$$' -v ./cmd/barograph/e2e/ -failover.kills=15 -failover.every=20s
 
 crash: go ## run the crash and kill tests COUNT (10) times, and once at every operation on the disk
 	$(GO) test -tags invariants -count=$(COUNT) -run 'Crash|Kill|PowerLoss' $(PACKAGES)

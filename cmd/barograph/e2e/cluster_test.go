@@ -161,17 +161,25 @@ func (r *region) versions(n *regionNode) map[string]int {
 // whole reports whether no node keeps anything for another.
 func (r *region) whole() bool {
 	for _, n := range r.nodes {
-		resp, err := client.Get("http://" + n.web + "/metrics")
-		if err != nil {
-			return false
-		}
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || !strings.Contains(string(text), "\nbarograph_outbox_peers 0\n") {
+		if !strings.Contains(r.metrics(n), "\nbarograph_outbox_peers 0\n") {
 			return false
 		}
 	}
 	return true
+}
+
+// metrics are a node's own, nothing if it does not answer.
+func (r *region) metrics(n *regionNode) string {
+	resp, err := client.Get("http://" + n.web + "/metrics")
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // regionLoad writes batches of one time each to whichever node takes them, and knows which were
@@ -225,9 +233,18 @@ func (l *regionLoad) history() (batches int) {
 }
 
 func (l *regionLoad) write(n *regionNode, body []byte) bool {
+	taken, mode := remoteWrite(n.web, body)
+	if taken && mode != "quorum; wal=batch" {
+		l.t.Errorf("an acknowledgement means %q", mode)
+	}
+	return taken
+}
+
+// remoteWrite sends a request, and returns whether it was taken and what that means.
+func remoteWrite(addr string, body []byte) (taken bool, mode string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.web+"/api/v1/write", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/api/v1/write", bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}
@@ -235,15 +252,11 @@ func (l *regionLoad) write(n *regionNode, body []byte) bool {
 	req.Header.Set("Content-Type", "application/x-protobuf")
 	resp, err := client.Do(req)
 	if err != nil {
-		return false
+		return false, ""
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	taken := resp.StatusCode/100 == 2
-	if mode := resp.Header.Get("X-Barograph-Ack"); taken && mode != "quorum; wal=batch" {
-		l.t.Errorf("an acknowledgement means %q", mode)
-	}
-	return taken
+	return resp.StatusCode/100 == 2, resp.Header.Get("X-Barograph-Ack")
 }
 
 // count asks a node for the number of batches that all series have together.

@@ -36,6 +36,10 @@ func (s *sender) request(at int64) []byte {
 			Samples: []prompb.Sample{{Timestamp: at, Value: float64(at + int64(i))}},
 		})
 	}
+	return encodeWrite(&req)
+}
+
+func encodeWrite(req *prompb.WriteRequest) []byte {
 	raw, err := req.Marshal()
 	if err != nil {
 		panic(err)

@@ -2,84 +2,100 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/model"
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/prometheus/prompb"
 	"github.com/stretchr/testify/require"
 )
 
-const regionRules = `
+// ruleFiles writes a configuration with these rules, and an Alertmanager, and returns its name.
+func ruleFiles(t *testing.T, rules, alertmanager string) (config string) {
+	t.Helper()
+	dir := t.TempDir()
+	config = filepath.Join(dir, "barograph.yml")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "rules.yml"), []byte(rules), 0o600))
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+rule_files: [rules.yml]
+alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
+`, alertmanager), 0o600))
+	return config
+}
+
+// tankLevels is a request with levels of a tank.
+func tankLevels(tank string, levels ...prompb.Sample) []byte {
+	return encodeWrite(&prompb.WriteRequest{Timeseries: []prompb.TimeSeries{{
+		Labels:  []prompb.Label{{Name: "__name__", Value: "level"}, {Name: "tank", Value: tank}},
+		Samples: levels,
+	}}})
+}
+
+const tankRules = `
 groups:
-- name: outlives
+- name: tanks
   interval: 1s
   rules:
-  - {record: recorded, expr: time()}
-  - {record: recorded:again, expr: recorded}
-  - {alert: Always, expr: vector(1), for: 2s}
+  - {alert: Low, expr: level < 10, for: 2s}
 `
 
-// The process that evaluates rules is killed: the others go on with each timestamp, and with the alert.
-func TestRulesOutliveProcesses(t *testing.T) {
-	r := planRegion(t, 3)
-	config := filepath.Join(r.dir, "barograph.yml")
-	require.NoError(t, os.WriteFile(config, []byte("rule_files: [outlives.yml]"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "outlives.yml"), []byte(regionRules), 0o600))
-	r.args = append(r.args, "--config.file="+config)
-	r.start()
-	alerts := func(n *regionNode) string {
-		resp, err := client.Get("http://" + n.web + "/api/v1/alerts")
-		if err != nil {
-			return err.Error()
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Sprint(resp.Status, err)
-		}
-		return string(text)
+// A real Alertmanager hears of an alert once it has been pending for its time, and of its end.
+func TestAlert(t *testing.T) {
+	w := newWebhook(t)
+	config := ruleFiles(t, tankRules, alertmanager(t, w))
+	addr := freeAddr(t)
+	barograph(t, filepath.Join(t.TempDir(), "data"), addr, "--config.file="+config)
+	a := newAPI(t, addr)
+	write := func(level float64) (from, known time.Time) {
+		from = time.Now().Truncate(time.Millisecond)
+		taken, _ := remoteWrite(addr, tankLevels("one", prompb.Sample{Timestamp: from.UnixMilli(), Value: level}))
+		require.True(t, taken)
+		return from, time.Now()
 	}
-	for _, n := range r.nodes {
-		eventually(t, time.Minute, n.name+" knows that it fires", func() bool { return strings.Contains(alerts(n), `"state":"firing"`) })
+	becomes := func(want ...promv1.AlertState) {
+		t.Helper()
+		eventually(t, 30*time.Second, fmt.Sprint(want), func() bool {
+			r, err := a.Alerts(t.Context())
+			if err != nil || len(r.Alerts) != len(want) {
+				return false
+			}
+			for i, s := range want {
+				if r.Alerts[i].State != s {
+					return false
+				}
+			}
+			return true
+		})
 	}
-	firing := alerts(r.nodes[0])
+	hears := func(n int) notification {
+		t.Helper()
+		eventually(t, 30*time.Second, "a notification", func() bool { return len(w.heard()) >= n })
+		return w.heard()[n-1]
+	}
 
-	s, err := r.status(r.nodes[0])
-	require.NoError(t, err)
-	var leader, other *regionNode
-	for _, n := range r.nodes {
-		if own, err := r.status(n); err == nil && own.Self == s.Leader {
-			leader = n
-		} else {
-			other = n
-		}
+	from, known := write(5)
+	becomes(promv1.AlertStatePending)
+	require.Empty(t, w.heard())
+	becomes(promv1.AlertStateFiring)
+	n := hears(1)
+	require.Equal(t, "firing", n.Status)
+	require.Equal(t, map[string]string{"alertname": "Low", "tank": "one"}, n.Labels)
+	between(t, from.Add(2*time.Second), known.Add(3*time.Second), n.StartsAt)
+
+	from, known = write(50)
+	becomes()
+	n = hears(2)
+	require.Equal(t, "resolved", n.Status)
+	between(t, from, known.Add(time.Second), n.EndsAt)
+	require.Len(t, w.heard(), 2)
+}
+
+// between fails the test unless a time is one from the first to before the second.
+func between(t *testing.T, from, to, at time.Time) {
+	t.Helper()
+	if at.Before(from) || !at.Before(to) {
+		t.Errorf("%s is not from %s to before %s", at, from, to)
 	}
-	require.NotNil(t, leader)
-	leader.kill()
-	killed := time.Now()
-	a := newAPI(t, other.web)
-	var times []model.Time
-	eventually(t, time.Minute, "others evaluate", func() bool {
-		v, _, _, err := a.Query(t.Context(), "recorded:again[5m]", time.Now())
-		if err != nil || len(v.(model.Matrix)) != 1 {
-			return false
-		}
-		times = nil
-		for _, p := range v.(model.Matrix)[0].Values {
-			require.InDelta(t, float64(p.Timestamp)/1000, float64(p.Value), 0, "the second rule reads what the first wrote")
-			times = append(times, p.Timestamp)
-		}
-		return times[len(times)-1].Time().After(killed.Add(10 * time.Second))
-	})
-	require.True(t, slices.IsSorted(times))
-	for i := 1; i < len(times); i++ {
-		require.Equal(t, model.Time(1000), times[i]-times[i-1], "after %d", times[i-1])
-	}
-	require.Equal(t, firing, alerts(other))
 }
