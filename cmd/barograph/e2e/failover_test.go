@@ -21,7 +21,7 @@ var (
 	failoverEvery = flag.Duration("failover.every", 0, "time from one kill to the next, which waits until all is well again too")
 )
 
-// The second rule adds one to what the first wrote a second before, or begins anew where that is missing.
+// The first rule adds one to what it wrote a second before, or begins anew where that is missing.
 const failoverRules = `
 groups:
 - name: tanks

@@ -48,6 +48,10 @@ func TestAlert(t *testing.T) {
 	addr := freeAddr(t)
 	barograph(t, filepath.Join(t.TempDir(), "data"), addr, "--config.file="+config)
 	a := newAPI(t, addr)
+	eventually(t, time.Minute, "rules are evaluated", func() bool {
+		r, err := a.Rules(t.Context(), nil)
+		return err == nil && len(r.Groups) == 1 && r.Groups[0].Rules[0].(promv1.AlertingRule).Health == promv1.RuleHealthGood
+	})
 	write := func(level float64) (from, known time.Time) {
 		from = time.Now().Truncate(time.Millisecond)
 		taken, _ := remoteWrite(addr, tankLevels("one", prompb.Sample{Timestamp: from.UnixMilli(), Value: level}))
