@@ -32,7 +32,7 @@ func (r *ruleRun) print(out io.Writer, results []*ruleResult) {
 		{"passed over", func(r *ruleResult) string { return figure(r.missed) }},
 		{"longest of the groups' last evaluations, s", func(r *ruleResult) string { return figure(r.longest) }},
 		{"groups of each node", func(r *ruleResult) string { return strings.Trim(fmt.Sprint(r.groups), "[]") }},
-		{"times that groups changed hands", func(r *ruleResult) string { return figure(r.given) }},
+		{"times that groups were given to other nodes", func(r *ruleResult) string { return figure(r.given) }},
 		{"CPU, ms/s", func(r *ruleResult) string { return figure(1000 * r.cpu.Seconds() / r.took.Seconds()) }},
 		{"CPU without rules, ms/s", func(r *ruleResult) string { return figure(1000 * r.idle.Seconds()) }},
 		{"CPU of an evaluation, all of it, ms", func(r *ruleResult) string { return figure(r.perEvaluation(0)) }},

@@ -169,7 +169,7 @@ func (res *ruleResult) measure(ctx context.Context, nodes []*server, r ruleRun, 
 		return err
 	}
 	res.began, res.load = before.at.UTC(), load+" → "+loadAverage()
-	res.compare(before, after, r.interval)
+	res.compare(before, after, r)
 	return nil
 }
 
@@ -177,34 +177,30 @@ func (res *ruleResult) measure(ctx context.Context, nodes []*server, r ruleRun, 
 func (r *ruleRun) await(ctx context.Context, nodes []*server) error {
 	ctx, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
+	seen := map[string]bool{} // A group is not shown between its owners.
 	for {
 		s, err := stateOfRules(ctx, nodes)
 		if err != nil {
 			return err
 		}
-		n := 0
-		for _, at := range s.evaluated() {
-			if at > 0 {
-				n++
-			}
-		}
-		if n >= r.groups {
+		s.evaluated(seen)
+		if len(seen) >= r.groups {
 			return nil
 		}
 		if !pause(ctx, time.Second) {
-			return fmt.Errorf("%d of %d groups were evaluated in %s", n, r.groups, r.patience())
+			return fmt.Errorf("%d of %d groups were evaluated in %s", len(seen), r.groups, r.patience())
 		}
 	}
 }
 
 // compare fills in what happened between two states.
-func (res *ruleResult) compare(before, after *ruleState, interval time.Duration) {
+func (res *ruleResult) compare(before, after *ruleState, r ruleRun) {
 	res.cpu, res.took = after.cpu-before.cpu, after.at.Sub(before.at)
 	res.evaluations = after.grown(before, "evaluation_duration_seconds_count")
 	res.failed = after.grown(before, "evaluation_failures_total")
 	res.missed = after.grown(before, "group_iterations_missed_total")
 	res.given = after.grown(before, "assignments_total")
-	res.punctuality = punctual(before, after, interval)
+	res.punctuality = punctual(before, after, r)
 	for _, values := range after.nodes {
 		n := 0
 		for key, v := range values {

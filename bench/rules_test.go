@@ -27,27 +27,27 @@ func TestRuleFileIsRead(t *testing.T) {
 	}
 }
 
-// A group that went on, one that another node took over, one that passed a timestamp over, and one that
-// stands still.
+// Of 16 evaluations of groups that were due one was late, four were not done, and a group has gone to another node.
 func TestPunctualCountsWhatIsDue(t *testing.T) {
 	const last = "group_last_evaluation_timestamp_seconds"
 	before := &ruleState{at: time.Unix(1000, 0), nodes: []map[string]float64{
-		{last + "{a}": 990, last + "{b}": 995, "group_lateness_seconds_count": 7, `group_lateness_seconds_bucket{le="10.24"}`: 7, "evaluations_total{b}": 9},
-		{last + "{c}": 980, last + "{d}": 985},
+		{last + "{a}": 990, "group_lateness_seconds_count": 7, `group_lateness_seconds_bucket{le="10.24"}`: 7, "evaluations_total{b}": 9},
+		{last + "{c}": 980, last + "{d}": 0},
 	}}
 	after := &ruleState{at: time.Unix(1120, 0), nodes: []map[string]float64{
 		{
-			last + "{a}": 1110, "group_lateness_seconds_count": 11,
-			`group_lateness_seconds_bucket{le="10.24"}`: 10, `group_lateness_seconds_bucket{le="40.96"}`: 11, `group_lateness_seconds_bucket{le="+Inf"}`: 11,
+			"group_lateness_seconds_count": 12, `group_lateness_seconds_bucket{le="2.56"}`: 8, `group_lateness_seconds_bucket{le="10.24"}`: 11,
+			`group_lateness_seconds_bucket{le="40.96"}`: 12, `group_lateness_seconds_bucket{le="+Inf"}`: 12,
 		},
-		{
-			last + "{b}": 1115, last + "{c}": 1100, last + "{d}": 985, "group_lateness_seconds_count": 7,
-			`group_lateness_seconds_bucket{le="10.24"}`: 7, "evaluations_total{b}": 4,
-		},
+		{"group_lateness_seconds_count": 7, `group_lateness_seconds_bucket{le="10.24"}`: 7, "evaluations_total{b}": 4},
 	}}
-	p := punctual(before, after, 30*time.Second)
-	require.Equal(t, &punctuality{due: 4 + 4 + 4 + 3, done: 11, within: 10.24, inTime: 10}, p)
-	require.InDelta(t, 10.0/15, p.share(), 1e-9)
+	run := ruleRun{groups: 4, interval: 30 * time.Second}
+	p := punctual(before, after, run)
+	require.Equal(t, &punctuality{due: 16, done: 12, within: 10.24, inTime: 11}, p)
+	require.InDelta(t, 11.0/16, p.share(), 1e-9)
 	require.InDelta(t, 4, after.grown(before, "evaluations_total"), 0)
-	require.Nil(t, punctual(&ruleState{nodes: []map[string]float64{{}}}, &ruleState{nodes: []map[string]float64{{}}}, time.Second))
+	seen := map[string]bool{}
+	before.evaluated(seen)
+	require.Equal(t, map[string]bool{"{a}": true, "{c}": true}, seen)
+	require.Nil(t, punctual(&ruleState{nodes: []map[string]float64{{}}}, &ruleState{nodes: []map[string]float64{{}}}, run))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -63,17 +62,15 @@ func (r *ruleState) grown(before *ruleState, name string) (sum float64) {
 	return sum
 }
 
-// evaluated returns when each group was evaluated last, in seconds since 1970, whichever node did.
-func (r *ruleState) evaluated() map[string]float64 {
-	last := map[string]float64{}
+// evaluated adds the groups that have been evaluated.
+func (r *ruleState) evaluated(seen map[string]bool) {
 	for _, values := range r.nodes {
-		for key, v := range values {
-			if group, ok := strings.CutPrefix(key, "group_last_evaluation_timestamp_seconds"); ok {
-				last[group] = max(last[group], v)
+		for key, at := range values {
+			if group, ok := strings.CutPrefix(key, "group_last_evaluation_timestamp_seconds"); ok && at > 0 {
+				seen[group] = true
 			}
 		}
 	}
-	return last
 }
 
 // punctuality is how many of the evaluations of groups that were due began in time.
@@ -86,15 +83,19 @@ type punctuality struct {
 // share of the due ones that were in time.
 func (p *punctuality) share() float64 { return min(1, p.inTime/p.due) }
 
-// punctual goes by the timestamps of each group, so that one that was passed over, or should have been
-// evaluated by now, counts too. It is nil for a server that does not show how late it is.
-func punctual(before, after *ruleState, interval time.Duration) *punctuality {
-	p := &punctuality{done: after.grown(before, "group_lateness_seconds_count")}
+// punctual goes by the number of timestamps that a group has in the time between, so that one that was
+// passed over, or should have been evaluated by now, counts too. It is nil for a server that does not show
+// how late it is.
+func punctual(before, after *ruleState, r ruleRun) *punctuality {
+	p := &punctuality{
+		due:  float64(r.groups) * after.at.Sub(before.at).Seconds() / r.interval.Seconds(),
+		done: after.grown(before, "group_lateness_seconds_count"),
+	}
 	bucket := ""
 	for key := range after.nodes[0] {
 		le, ok := strings.CutPrefix(key, `group_lateness_seconds_bucket{le="`)
 		bound, err := strconv.ParseFloat(strings.TrimSuffix(le, `"}`), 64)
-		if ok && err == nil && bound <= interval.Seconds() && bound > p.within {
+		if ok && err == nil && bound <= r.interval.Seconds() && bound > p.within {
 			p.within, bucket = bound, key
 		}
 	}
@@ -102,10 +103,5 @@ func punctual(before, after *ruleState, interval time.Duration) *punctuality {
 		return nil
 	}
 	p.inTime = after.grown(before, bucket)
-	was, now := before.evaluated(), float64(after.at.UnixMilli())/1e3
-	for group, at := range after.evaluated() {
-		p.due += math.Round((at - was[group]) / interval.Seconds())
-		p.due += max(0, math.Floor((now-at)/interval.Seconds())-1)
-	}
 	return p
 }
