@@ -118,12 +118,15 @@ func TestRulesOutliveProcesses(t *testing.T) {
 		require.True(t, wait(t.Context(), time.Until(last.Add(*failoverEvery))))
 		last = time.Now()
 		victim := r.evaluator()
+		s, err := r.status(victim)
+		require.NoError(t, err)
 		victim.kill()
 		pauses = append(pauses, r.late(last, victim))
 		r.launch(victim)
 		r.ready(victim)
 		eventually(t, time.Minute, "it has what it missed", r.whole)
-		t.Logf("%s is killed, evaluations are late for %s, and all is well after %s", victim.name, pauses[len(pauses)-1].length(), time.Since(last))
+		t.Logf("%s is killed (it leads: %t), evaluations are late for %s, and all is well after %s",
+			victim.name, s.Self == s.Leader, pauses[len(pauses)-1].length(), time.Since(last))
 	}
 
 	stop()
@@ -312,7 +315,8 @@ func checkHeard(t *testing.T, tanks []tank, heard []notification, pauses []pause
 	for _, p := range pauses {
 		longest = max(longest, p.length())
 	}
-	t.Logf("%d alerts, %d notifications, %d of them repeats, the latest after %s; %d alerts fired only while nobody evaluated", len(tanks), len(heard), repeats, latest, passed)
+	t.Logf("%d alerts, %d notifications, %d of them repeats, the latest after %s; %d alerts fired only while evaluations were late",
+		len(tanks), len(heard), repeats, latest, passed)
 	require.LessOrEqual(t, repeats, len(pauses))
 	// Alertmanager waits a moment for others of the same group.
 	require.Less(t, latest, longest+2*ruleInterval)
