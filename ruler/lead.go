@@ -13,14 +13,17 @@ import (
 const (
 	// every is how often the leader looks at the members.
 	every = time.Second
+	// evenEvery is how often loads are made even.
+	evenEvery = time.Minute
 	// stalled is for how long an owner of groups that are due has none evaluated before others get them.
 	stalled = 30 * time.Second
 )
 
 // watch is what the leader has seen of the owners.
 type watch struct {
-	at    map[rules.Key]int64  // the last timestamps of groups
-	moved map[string]time.Time // when an owner was seen to evaluate, or was given its first group
+	at     map[rules.Key]int64  // the last timestamps of groups
+	moved  map[string]time.Time // when an owner was seen to evaluate, or was given its first group
+	evened time.Time            // when loads were made even, or it began to lead
 }
 
 // lead gives groups to nodes while this node leads, until ctx ends.
@@ -33,9 +36,9 @@ func (r *Ruler) lead(ctx context.Context) {
 		members := r.opts.Members()
 		if slices.ContainsFunc(members, func(m assign.Member) bool { return m.ID == r.opts.Self && m.Leading }) {
 			if w == nil {
-				w = &watch{at: map[rules.Key]int64{}, moved: map[string]time.Time{}}
+				w = &watch{at: map[rules.Key]int64{}, moved: map[string]time.Time{}, evened: time.Now()}
 			}
-			r.distribute(ctx, view, w.stalls(r, view, members))
+			r.distribute(ctx, view, w.stalls(r, view, members), w.mayEven(time.Now()))
 		} else {
 			w = nil
 		}
@@ -45,6 +48,15 @@ func (r *Ruler) lead(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// mayEven reports whether loads are to be made even now.
+func (w *watch) mayEven(now time.Time) bool {
+	if now.Sub(w.evened) < evenEvery {
+		return false
+	}
+	w.evened = now
+	return true
 }
 
 // stalls marks members that own groups that are due and have none evaluated for long.
@@ -73,7 +85,7 @@ func (w *watch) stalls(r *Ruler, view *ledger.View, members []assign.Member) []a
 }
 
 // distribute proposes the next assignment, if there is anything to change.
-func (r *Ruler) distribute(ctx context.Context, view *ledger.View, members []assign.Member) {
+func (r *Ruler) distribute(ctx context.Context, view *ledger.View, members []assign.Member, even bool) {
 	var groups []assign.Group
 	for _, g := range view.Groups {
 		p := r.parse(g)
@@ -83,7 +95,7 @@ func (r *Ruler) distribute(ctx context.Context, view *ledger.View, members []ass
 		}
 		groups = append(groups, assign.Group{Key: g.Key, Owner: g.Owner, Load: load})
 	}
-	changes := assign.Next(groups, members)
+	changes := assign.Next(groups, members, even)
 	if len(changes) == 0 {
 		return
 	}

@@ -96,7 +96,8 @@ func (r *Ruler) follow(ctx context.Context) {
 	var ended sync.WaitGroup
 	defer ended.Wait()
 	for {
-		view, changed := r.opts.Ledger.View()
+		reshaped := r.opts.Ledger.Reshaped()
+		view, _ := r.opts.Ledger.View()
 		for key, u := range all {
 			if g := view.Group(key); g == nil || g.Owner != r.opts.Self {
 				u.stop()
@@ -118,7 +119,7 @@ func (r *Ruler) follow(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case <-reshaped:
 		case <-r.applied:
 		}
 	}

@@ -52,7 +52,7 @@ func TestNext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got map[string]string
-			for _, ch := range assign.Next(c.groups, c.members) {
+			for _, ch := range assign.Next(c.groups, c.members, true) {
 				if got == nil {
 					got = map[string]string{}
 				}
@@ -86,12 +86,12 @@ func TestNextSettles(t *testing.T) {
 		for i, g := range all {
 			place[g.Key] = i
 		}
-		for _, c := range assign.Next(all, members) {
+		for _, c := range assign.Next(all, members, true) {
 			all[place[c.Key]].Owner = c.Owner
 		}
 		for _, g := range all {
 			require.True(t, able[g.Owner], "seed %d", seed)
 		}
-		require.Empty(t, assign.Next(all, members), "seed %d", seed)
+		require.Empty(t, assign.Next(all, members, true), "seed %d", seed)
 	}
 }

@@ -15,19 +15,20 @@ import (
 
 // State is the ledger.
 type State struct {
-	mu      sync.Mutex
-	groups  map[rules.Key]*Group
-	lease   uint64
-	edits   uint64
-	digests map[string]string
-	size    int
-	view    *View         // nil after a change
-	changed chan struct{} // closed by the next change
+	mu       sync.Mutex
+	groups   map[rules.Key]*Group
+	lease    uint64
+	edits    uint64
+	digests  map[string]string
+	size     int
+	view     *View         // nil after a change
+	changed  chan struct{} // closed by the next change
+	reshaped chan struct{} // closed by the next change of groups, texts or owners
 }
 
 // New returns an empty ledger.
 func New() *State {
-	return &State{groups: map[rules.Key]*Group{}, digests: map[string]string{}, changed: make(chan struct{})}
+	return &State{groups: map[rules.Key]*Group{}, digests: map[string]string{}, changed: make(chan struct{}), reshaped: make(chan struct{})}
 }
 
 // View returns the ledger as it is, and a channel that is closed when it is no more so.
@@ -76,7 +77,7 @@ func (s *State) Apply(command []byte) []byte {
 				r.Verdicts[i] = s.evaluated(&c.Evaluated[i])
 			}
 		}
-		s.touch()
+		s.touch(c.Evaluated == nil)
 	}
 	if err != nil {
 		r.Err = err.Error()
@@ -84,9 +85,21 @@ func (s *State) Apply(command []byte) []byte {
 	return encode(r)
 }
 
+// Reshaped returns a channel that is closed when groups, their texts or their owners are others than at the
+// call. Evaluations, which are much more, change none of these.
+func (s *State) Reshaped() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reshaped
+}
+
 // touch has everyone look anew.
-func (s *State) touch() {
+func (s *State) touch(reshaped bool) {
 	s.view = nil
+	if reshaped {
+		close(s.reshaped)
+		s.reshaped = make(chan struct{})
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -349,6 +362,6 @@ func (s *State) Restore(data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.groups, s.lease, s.edits, s.digests, s.size = fresh.groups, fresh.lease, fresh.edits, fresh.digests, fresh.size
-	s.touch()
+	s.touch(true)
 	return nil
 }
